@@ -1,0 +1,108 @@
+"""The one way to write in bulk: a PostgreSQL transaction with COPY and pipelined statements.
+
+`transaction()` opens it, at the edge: the caller's first line. What is inside gets the `Transaction` as an argument and so cannot run
+without one. Statements that nothing waits for are queued and go to the server together (libpq's pipeline
+mode); COPY can't be pipelined, so a queue is flushed before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+NULL = r"\N"  # as a COPY field
+
+
+class Unexpected(psycopg.errors.SerializationFailure):
+    """A statement changed another number of rows than the caller knows it must."""
+
+
+class Transaction:
+    """An open transaction on one psycopg connection in autocommit mode."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._queue: list[tuple[str, Sequence[Any], int | None]] = [("BEGIN", (), None)]
+
+    def queue(self, sql: str, params: Sequence[Any] = (), *, expect: int | None = None) -> None:
+        """Run `sql` with what is flushed next; raises `Unexpected` then if it changed other than `expect` rows."""
+        self._queue.append((sql, params, expect))
+
+    def fetch(self, *statements: tuple[str, Sequence[Any]]) -> list[list[tuple[Any, ...]]]:
+        """Flush the queue and run `statements` in the same round trip; their rows, one list each."""
+        queue, self._queue = self._queue, []
+        with self._connection.pipeline():
+            queued = [self._run(sql, params) for sql, params, _ in queue]
+            wanted = [self._run(sql, params) for sql, params in statements]
+        for cursor, (sql, _, expect) in zip(queued, queue, strict=True):
+            if expect is not None and cursor.rowcount != expect:
+                raise Unexpected(f"{cursor.rowcount} rows instead of {expect}: {sql}")
+        return [cursor.fetchall() for cursor in wanted]
+
+    def copy(self, table: str, columns: str, lines: Sequence[str]) -> None:
+        """COPY ready-made text lines (tab-separated, each ended by a newline) into `table`."""
+        if not lines:
+            return
+        self.flush()
+        with self._connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN") as target:
+            target.write("".join(lines))
+
+    def flush(self) -> None:
+        if self._queue:
+            self.fetch()
+
+    def commit(self) -> None:
+        self.queue("COMMIT")
+        self.flush()
+
+    def _run(self, sql: str, params: Sequence[Any]) -> psycopg.Cursor[Any]:
+        return self._connection.execute(sql, params or None, prepare=bool(params))
+
+
+@contextmanager
+def transaction(connection: psycopg.Connection[Any]) -> Iterator[Transaction]:
+    """Commit when the block ends, roll back when it raises. Errors are psycopg's, unchanged."""
+    opened = Transaction(connection)
+    try:
+        yield opened
+        opened.commit()
+    except BaseException:
+        if not connection.closed:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def connect(name: str) -> psycopg.Connection[Any]:
+    """A new autocommit connection to the default database, outside Django's own, for a long-lived loop."""
+    wrapper = connections["default"]
+    params = wrapper.get_connection_params()
+    for own in ("cursor_factory", "context", "prepare_threshold"):
+        params.pop(own, None)
+    params["application_name"] = name
+    return psycopg.connect(**params, autocommit=True)
+
+
+def own_connection() -> psycopg.Connection[Any]:
+    """This thread's Django connection, for a `transaction()`; there must be no `atomic` block around it."""
+    wrapper = connections["default"]
+    assert not wrapper.in_atomic_block, "bulk writes open their own transaction"
+    wrapper.ensure_connection()
+    return wrapper.connection
+
+
+def escape(text: str | None) -> str:
+    r"""`text` as a COPY field: backslash, tab and line ends escaped, None as \N."""
+    if text is None:
+        return NULL
+    if "\\" in text or "\t" in text or "\n" in text or "\r" in text:
+        return text.replace("\\", r"\\").replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r")
+    return text
+
+
+def array(values: Iterable[object]) -> str:
+    """A PostgreSQL array literal of values that need no quoting: numbers, ids, words."""
+    return "{" + ",".join(map(str, values)) + "}"

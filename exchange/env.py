@@ -1,0 +1,60 @@
+"""The only reader of the environment: typed settings that fail at start, with a line that names the variable.
+
+Each field is the environment variable of the same name in capitals. What an embedded installation wrote to
+`EXCHANGE_HOME/env` (KEY=VALUE lines) is read too; the environment itself wins.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Environment(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    database_url: str = Field(description="postgresql://user:password@host:port/name")
+    redis_url: str = Field(description="redis://host:port/0 or unix:///path")
+    secret_key: str = Field(min_length=32, description="at least 32 random characters")
+    jwt_private_key_file: Path | None = Field(None, description="PEM file with the RSA key that signs tokens")
+
+    exchange_home: Path = Path(".exchange")
+    exchange_demo: bool = False
+    exchange_debug: bool = False
+    exchange_bind: str = "127.0.0.1"
+    exchange_http_port: int = Field(8080, ge=1, le=65535)
+    exchange_ws_port: int = Field(8081, ge=1, le=65535)
+    exchange_metrics_port: int = Field(9090, ge=1, le=65000)
+    exchange_allowed_hosts: str = "localhost,127.0.0.1,[::1]"
+    exchange_web_workers: int = Field(1, ge=1, le=64)
+    exchange_web_threads: int = Field(32, ge=1, le=512)
+    exchange_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    exchange_order_timeout: float = Field(2.0, gt=0, description="seconds to wait for the matcher before a 202")
+    exchange_order_rate: int = Field(10, ge=1, description="orders a second and user, where nothing else is set")
+
+
+def _explain(error: ValidationError) -> NoReturn:
+    for problem in error.errors():
+        name = str(problem["loc"][0]).upper()
+        field = Environment.model_fields.get(name.lower())
+        hint = f" ({field.description})" if field and field.description else ""
+        what = "is not set" if problem["type"] == "missing" else f"is wrong: {problem['msg']}"
+        sys.stderr.write(f"{name} {what}{hint}\n")
+    raise SystemExit(2)
+
+
+def _load() -> Environment:
+    home = Path(os.environ.get("EXCHANGE_HOME") or Environment.model_fields["exchange_home"].default)
+    try:
+        return Environment(_env_file=home / "env")  # type: ignore[call-arg]
+    except ValidationError as error:
+        _explain(error)
+
+
+env = _load()

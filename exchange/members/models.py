@@ -1,0 +1,79 @@
+"""Who takes part: institutions (the banks and brokers that run the exchange under their name) and their users."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+
+from exchange import ids
+
+
+class Institution(models.Model):
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    code = models.SlugField(unique=True, help_text="short name used in commands, such as demo")
+    name = models.CharField(max_length=200)
+    order_rate = models.PositiveIntegerField(
+        null=True, blank=True, help_text="orders a second for each user; empty: the installation's default"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    TRADER = "TRADER", "Trader"
+    OPERATOR = "OPERATOR", "Operator"
+
+
+PERMISSIONS: dict[str, list[str]] = {
+    Role.TRADER: ["orders:read", "orders:write", "balances:read"],
+    Role.OPERATOR: ["orders:read", "balances:read", "markets:write"],
+}
+
+
+class UserManager(BaseUserManager["User"]):
+    @classmethod
+    def normalize_email(cls, email: str | None) -> str:
+        return (email or "").strip().lower()
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=self.normalize_email(username))
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        fields |= {"is_staff": True, "is_superuser": True, "role": Role.OPERATOR}
+        return self.create_user(email, password, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    email = models.EmailField(unique=True)
+    institution = models.ForeignKey(Institution, on_delete=models.PROTECT, related_name="users", null=True, blank=True)
+    role = models.CharField(max_length=20, choices=Role.choices, default=Role.TRADER)
+    order_rate = models.PositiveIntegerField(
+        null=True, blank=True, help_text="orders a second; empty: the institution's"
+    )
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False, help_text="may sign in to the admin")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def permissions(self) -> list[str]:
+        return PERMISSIONS[self.role]

@@ -1,0 +1,111 @@
+"""Range partitions on the primary key, made ahead of need.
+
+Ids are UUIDv7 (see `exchange.ids`) or ascending integers, so a range of ids is a range of time and the primary key stays one column.
+A table's rules stand in `Partitioned`; `ensure` makes what is missing. Every table has a default partition too: an insert never fails
+for want of a partition, it is only slower to clean up (`misplaced` counts such rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from django.db import connection, migrations, transaction
+
+from exchange import ids
+
+BLOCK = 5_000_000  # ids in one partition of a table that is partitioned by integer
+
+
+class CreatePartitioned(migrations.CreateModel):
+    """`CreateModel` for a table that is partitioned by range of its primary key, with its default partition."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        plain = schema_editor.sql_create_table
+        schema_editor.sql_create_table = f"{plain} PARTITION BY RANGE (id)"
+        try:
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        finally:
+            schema_editor.sql_create_table = plain
+        table = to_state.apps.get_model(app_label, self.name)._meta.db_table
+        schema_editor.execute(f'CREATE TABLE "{table}_default" PARTITION OF "{table}" DEFAULT')
+
+
+@dataclass(frozen=True)
+class Partitioned:
+    """How one table is cut. `extra` is SQL run for each new partition, `{partition}` standing for its name."""
+
+    table: str
+    span: Literal["day", "month", "block"]
+    extra: tuple[str, ...] = ()
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class Partition:
+    name: str
+    lower: str
+    upper: str
+
+
+def ensure(tables: list[Partitioned], *, ahead: int = 3, dry_run: bool = False) -> list[str]:
+    """Create the partitions of now and of the next `ahead` spans that do not exist yet; their names."""
+    created = []
+    for table in tables:
+        existing = _existing(table.table)
+        for partition in _wanted(table, datetime.now(UTC), ahead):
+            if partition.name not in existing:
+                if not dry_run:
+                    _create(table, partition)
+                created.append(partition.name)
+    return created
+
+
+def misplaced(tables: list[Partitioned]) -> dict[str, int]:
+    """Rows that fell into a default partition, by table."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"SELECT count(*) FROM {table.table}_default")  # noqa: S608
+            found[table.table] = cursor.fetchone()[0]
+    return {table: count for table, count in found.items() if count}
+
+
+def _create(table: Partitioned, partition: Partition) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TABLE {partition.name} PARTITION OF {table.table} "
+            f"FOR VALUES FROM ('{partition.lower}') TO ('{partition.upper}') {table.options}"
+        )
+        for sql in table.extra:
+            cursor.execute(sql.format(partition=partition.name))
+
+
+def _existing(table: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE level = 1", [table])
+        return {name for (name,) in cursor.fetchall()}
+
+
+def _wanted(table: Partitioned, now: datetime, ahead: int) -> Iterator[Partition]:
+    if table.span == "block":
+        first = _last_id(table.table) // BLOCK
+        for block in range(first, first + ahead + 1):
+            yield Partition(f"{table.table}_{block:06d}", str(block * BLOCK), str((block + 1) * BLOCK))
+        return
+    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if table.span == "month":
+        start = start.replace(day=1)
+    for _ in range(ahead + 1):
+        end = start + timedelta(days=1) if table.span == "day" else (start + timedelta(days=32)).replace(day=1)
+        label = start.strftime("%Y_%m_%d" if table.span == "day" else "%Y_%m")
+        yield Partition(f"{table.table}_{label}", str(ids.floor(start)), str(ids.floor(end)))
+        start = end
+
+
+def _last_id(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(max(id), 0) FROM {table}")  # noqa: S608
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,60 @@
+"""Books and a heartbeat for readers, in Redis each second. Never used for recovery.
+
+`book:{symbol}`   {symbol, sequence, timestamp, bids: [[price, quantity], …], asks: …}, best first, at most DEPTH levels a side
+`matcher:{group}` {epoch, sequence, timestamp}, gone a few seconds after its worker
+`tops`            hash of instrument id → "bid ask" in ticks, 0 for an empty side: after each batch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+import redis
+
+from matching.core.engine import Engine
+from matching.core.scale import InstrumentScale
+from matching.stream import TOPS
+
+DEPTH = 500
+HEARTBEAT_SECONDS = 5
+SNAPSHOT_SECONDS = 1.0
+
+
+@dataclass
+class SnapshotWriter:
+    client: redis.Redis
+    group: str
+    epoch: int = 0
+    symbols: Mapping[int, tuple[str, InstrumentScale]] = field(default_factory=dict)
+
+    def top(self, engine: Engine, instrument: int) -> str:
+        book = engine.books[instrument]
+        return f"{book.best_bid or 0} {book.best_ask or 0}"
+
+    def write(self, engine: Engine, sequence: int) -> None:
+        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        pipe = self.client.pipeline(transaction=False)
+        tops = {}
+        for instrument, (symbol, scale) in self.symbols.items():
+            bids, asks = engine.books[instrument].depth(DEPTH)
+            book = {
+                "symbol": symbol,
+                "sequence": sequence,
+                "timestamp": timestamp,
+                "bids": _levels(bids, scale),
+                "asks": _levels(asks, scale),
+            }
+            pipe.set(f"book:{symbol}", msgspec.json.encode(book))
+            tops[str(instrument)] = self.top(engine, instrument)
+        if tops:
+            pipe.hset(TOPS, mapping=tops)
+        beat = {"epoch": self.epoch, "sequence": sequence, "timestamp": timestamp}
+        pipe.set(f"matcher:{self.group}", msgspec.json.encode(beat), ex=HEARTBEAT_SECONDS)
+        pipe.execute()
+
+
+def _levels(levels: list[tuple[int, int]], scale: InstrumentScale) -> list[list[str]]:
+    return [[scale.price_text(price), scale.quantity_text(lots)] for price, lots in levels]

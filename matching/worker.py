@@ -1,0 +1,167 @@
+"""The matching worker: one process per symbol group, the only one that applies the group's commands.
+
+    read a batch → what is still pending → core applies it in memory → settle in one transaction → tell
+
+Crash-only: what the worker knows is what PostgreSQL knows. If anything fails between reading and settling, the books in
+memory are thrown away and rebuilt; they are never patched. A core assertion ends the process.
+
+Two workers of a group can't do harm: the second waits for the advisory lock, and a settlement under an
+old epoch fails. When Redis is away the worker polls the inbox table: slower, not broken.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import psycopg
+import redis
+import structlog
+
+from exchange import metrics
+from matching import stream
+from matching.codec import Envelope, Reply
+from matching.core.engine import Engine
+from matching.core.events import Event
+from matching.core.scale import InstrumentScale
+from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
+
+log = structlog.get_logger(__name__)
+
+Applied = tuple[Envelope, int, list[Event]]
+
+POLL_SECONDS = 0.02
+RETRY_SECONDS = 1.0
+
+
+class Recovered(Protocol):
+    """A group's state as PostgreSQL has it, owned under a new epoch."""
+
+    engine: Engine
+    epoch: int
+    sequence: int
+    position: str
+
+    @property
+    def symbols(self) -> Mapping[int, tuple[str, InstrumentScale]]:
+        """Symbol and scale of each instrument, for what readers are shown."""
+
+
+class Settlement(Protocol):
+    """What the worker needs of the trading side; every method may raise psycopg.Error."""
+
+    def take_over(self) -> Recovered:
+        """Wait for the group's lock, raise the epoch, rebuild the books."""
+
+    def still_pending(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        """Those whose command has not been applied, in order, each once."""
+
+    def settle(self, applied: Sequence[Applied], position: str) -> list[tuple[str, Reply]]:
+        """Make it durable in one transaction; the replies and the channels that wait for them."""
+
+    def inbox(self) -> list[Envelope]:
+        """All commands of the group that PostgreSQL knows to be pending, oldest first."""
+
+    def close(self) -> None: ...
+
+
+class Worker:
+    def __init__(self, group: str, settlement: Settlement, client: redis.Redis, snapshots: SnapshotWriter) -> None:
+        self.group = group
+        self._settlement = settlement
+        self._client = client
+        self._stream = stream.CommandStream(client, group)
+        self._snapshots = snapshots
+        self._redis_retry_at = 0.0
+        self._snapshot_at = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Match until `stop` is set; on a failed settlement or a lost database, take over anew."""
+        while not stop.is_set():
+            try:
+                self._take_over()
+                while not stop.is_set():
+                    self._step(stop)
+            except InterruptedError:
+                break
+            except psycopg.Error as error:
+                log.error("settlement failed, books thrown away", group=self.group, error=str(error).split("\n")[0])
+                metrics.rebuilds.inc()
+                self._settlement.close()
+                stop.wait(RETRY_SECONDS)
+        self._settlement.close()
+
+    def _take_over(self) -> None:
+        started = time.monotonic()
+        state = self._settlement.take_over()
+        self._engine, self._sequence, self._position = state.engine, state.sequence, state.position
+        self._connected = False
+        self._snapshots.epoch, self._snapshots.symbols = state.epoch, state.symbols
+        log.info(
+            "took over",
+            group=self.group,
+            sequence=self._sequence,
+            orders=sum(len(book.orders) for book in self._engine.books.values()),
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _step(self, stop: threading.Event) -> None:
+        position, envelopes = self._read(stop)
+        if envelopes:
+            self._process(position, envelopes)
+        if time.monotonic() >= self._snapshot_at:
+            self._snapshot()
+
+    def _read(self, stop: threading.Event) -> tuple[str, list[Envelope]]:
+        if time.monotonic() >= self._redis_retry_at:
+            try:
+                if not self._connected:
+                    self._position = self._stream.starting_point(self._position)
+                    self._connected = True
+                    return self._position, self._settlement.inbox()
+                wait = max(0.001, self._snapshot_at - time.monotonic())
+                return self._stream.read(self._position, int(wait * 1000))
+            except redis.RedisError as error:
+                self._lost_redis(error)
+        stop.wait(POLL_SECONDS)
+        return self._position, self._settlement.inbox()
+
+    def _process(self, position: str, envelopes: list[Envelope]) -> None:
+        applied: list[Applied] = []
+        sequence = self._sequence
+        pending = self._settlement.still_pending(envelopes)
+        for envelope in pending:
+            sequence += 1
+            applied.append((envelope, sequence, self._engine.apply(envelope.command, sequence)))
+        if applied:
+            started = time.perf_counter()
+            replies = self._settlement.settle(applied, position)
+            metrics.settlement_seconds.observe(time.perf_counter() - started)
+            metrics.settlement_batch.observe(len(applied))
+            metrics.commands.inc(len(applied))
+            self._tell(replies, {envelope.command.instrument for envelope in pending})
+        self._sequence, self._position = sequence, position
+
+    def _tell(self, replies: list[tuple[str, Reply]], instruments: set[int]) -> None:
+        if self._connected:
+            try:
+                stream.publish(self._client, replies, {i: self._snapshots.top(self._engine, i) for i in instruments})
+            except redis.RedisError as error:
+                self._lost_redis(error)
+
+    def _snapshot(self) -> None:
+        self._snapshot_at = time.monotonic() + SNAPSHOT_SECONDS
+        if self._connected:
+            try:
+                self._snapshots.write(self._engine, self._sequence)
+                self._stream.trim(self._position)
+            except redis.RedisError as error:
+                self._lost_redis(error)
+
+    def _lost_redis(self, error: redis.RedisError) -> None:
+        if self._connected or not self._redis_retry_at:
+            log.warning("redis is away, polling the inbox", group=self.group, error=str(error))
+        self._connected = False
+        self._redis_retry_at = time.monotonic() + RETRY_SECONDS
