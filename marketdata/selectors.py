@@ -1,0 +1,108 @@
+"""The order book for readers: from the matcher's snapshot in Redis or, without it, added up from the open orders.
+
+A snapshot is at most a second old while its matcher runs. What is answered is kept as ready bytes for a moment, so a
+thousand readers a second cost ten looks at Redis. The trading tables are read by plain SQL, because market data does not import
+trading.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+import redis
+from django.db import connection
+
+from exchange.recent import Recent
+from exchange.redis import Circuit, client
+from matching.snapshot import DEPTH
+
+KEEP_SECONDS = 0.1
+KEEP_FROM_DATABASE_SECONDS = 1.0
+
+_INSTRUMENT = "SELECT id FROM trading_instrument WHERE symbol = %s"
+_LEVELS = """
+    SELECT trim_scale(price)::text, trim_scale(sum(remaining_quantity))::text FROM trading_order
+     WHERE instrument_id = %s AND side = %s AND closed_at IS NULL AND status IN ('OPEN', 'PARTIALLY_FILLED')
+     GROUP BY price ORDER BY price {order} LIMIT {depth}"""
+_BIDS = _LEVELS.format(order="DESC", depth=DEPTH)
+_ASKS = _LEVELS.format(order="ASC", depth=DEPTH)
+
+
+class BookView(msgspec.Struct):
+    """Levels are [price, quantity], best first. `sequence` ascends with every command its matcher applied; null when the
+    book was added up from the orders themselves."""
+
+    symbol: str
+    sequence: int | None
+    timestamp: str
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
+
+
+class _Kept(NamedTuple):
+    body: bytes | None  # None: there is no such symbol
+    until: float
+
+
+_decode = msgspec.json.Decoder(BookView).decode
+_encode = msgspec.json.Encoder().encode
+_kept: Recent[tuple[str, int], _Kept] = Recent(256)
+_circuit = Circuit()
+
+
+def book(symbol: str, limit: int = DEPTH) -> bytes | None:
+    """The JSON of a `BookView` with at most `limit` levels a side; None if there is no such symbol."""
+    key, now = (symbol, limit), time.monotonic()
+    kept = _kept.get(key)
+    if kept is not None:
+        if now < kept.until:
+            return kept.body
+        _kept.put(key, kept._replace(until=now + 1.0))  # while this thread reads, the others go on with what is known
+    try:
+        body, keep = _read(symbol, limit)
+    except BaseException:
+        _kept.drop(key)
+        raise
+    _kept.put(key, _Kept(body, now + keep))
+    return body
+
+
+def _read(symbol: str, limit: int) -> tuple[bytes | None, float]:
+    """The answer, and for how many seconds it may be kept."""
+    body, keep = _snapshot(symbol), KEEP_SECONDS
+    if body is None:
+        body, keep = _from_orders(symbol), KEEP_FROM_DATABASE_SECONDS
+    if body is not None and limit < DEPTH:
+        view = _decode(body)
+        view.bids, view.asks = view.bids[:limit], view.asks[:limit]
+        body = _encode(view)
+    return body, keep
+
+
+def _snapshot(symbol: str) -> bytes | None:
+    if _circuit.away():
+        return None
+    try:
+        found: Any = client().get(f"book:{symbol}")
+    except redis.RedisError as error:
+        _circuit.failed(error)
+        return None
+    _circuit.works()
+    return found  # type: ignore[no-any-return]
+
+
+def _from_orders(symbol: str) -> bytes | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_INSTRUMENT, [symbol])
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        cursor.execute(_BIDS, [row[0], "BUY"])
+        bids = cursor.fetchall()
+        cursor.execute(_ASKS, [row[0], "SELL"])
+        asks = cursor.fetchall()
+    timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _encode(BookView(symbol, None, timestamp, bids, asks))

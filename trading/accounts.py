@@ -1,0 +1,79 @@
+"""Accounts: who has which, and funding them."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from exchange import ids
+from exchange.database import own_connection, transaction
+from exchange.members.models import User
+from trading import ledger
+from trading.models import Account, Asset, Transaction
+
+
+class AccountKey(NamedTuple):
+    owner: str  # user id, or institution id for house accounts
+    asset: int
+
+
+class AccountBook:
+    """Account ids by owner and asset. An account is never deleted, so what was found once is kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: dict[AccountKey, int] = {}
+        self._fees: dict[AccountKey, int] = {}
+
+    def of_user(self, user_id: str, institution_id: str, asset: int) -> int:
+        """The user's account in `asset`, opened at first need."""
+        key = AccountKey(user_id, asset)
+        found = self._users.get(key)
+        return found if found is not None else self._find(self._users, key, institution_id, Account.Kind.USER)
+
+    def of_fees(self, institution_id: str, asset: int) -> int:
+        """The institution's account that fees in `asset` go to."""
+        key = AccountKey(institution_id, asset)
+        found = self._fees.get(key)
+        return found if found is not None else self._find(self._fees, key, institution_id, Account.Kind.FEES)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._users.clear()
+            self._fees.clear()
+
+    def _find(self, known: dict[AccountKey, int], key: AccountKey, institution_id: str, kind: Account.Kind) -> int:
+        user_id = key.owner if kind == Account.Kind.USER else None
+        account, _ = Account.objects.get_or_create(
+            kind=kind, institution_id=institution_id, user_id=user_id, asset_id=key.asset
+        )
+        with self._lock:
+            known[key] = account.pk
+        return account.pk
+
+
+account_book = AccountBook()
+
+
+def deposit(*, user: User, asset: Asset, amount: Decimal, trace_id: str) -> str:
+    """Credit `user` with `amount`, against the custody account of the institution; the ledger transaction's id.
+
+    Raises ValueError for an amount that is not positive or finer than the asset's scale.
+    """
+    if not amount.is_finite() or amount <= 0 or amount != round(amount, asset.scale):
+        raise ValueError(f"amount must be positive with at most {asset.scale} decimal places, not {amount}")
+    assert user.institution_id is not None, "only a member of an institution has accounts"
+    target = account_book.of_user(str(user.pk), str(user.institution_id), asset.pk)
+    custody, _ = Account.objects.get_or_create(
+        kind=Account.Kind.CUSTODY, institution_id=user.institution_id, user=None, asset=asset
+    )
+    minor = int(amount.scaleb(asset.scale))
+    transaction_id, entries = ids.uuid7(), ledger.Entries()
+    legs = [(target, asset.pk, minor, asset.scale), (custody.pk, asset.pk, -minor, asset.scale)]
+    entries.add(transaction_id, Transaction.Kind.DEPOSIT, trace_id, datetime.now(UTC).isoformat(), legs)
+    with transaction(own_connection()) as tx:
+        ledger.write_transactions(tx, entries)
+        ledger.write_postings(tx, entries)
+    return transaction_id

@@ -1,0 +1,73 @@
+"""REST: a trader's money and every movement of it."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+
+from exchange.api import ApiRequest, ApiView, answer
+from exchange.query import Query
+from exchange.schema import answers, problems
+from trading import selectors
+from trading.api import reading
+from trading.api.shapes import Balances, BalanceView, LedgerPage, PostingView, plain
+from trading.catalog import AssetView, catalog
+
+
+class BalancesView(ApiView):
+    permission = "balances:read"
+
+    @extend_schema(
+        operation_id="listBalances",
+        summary="Your balances",
+        tags=["balances"],
+        responses={200: answers(Balances, "One for each asset you have or had"), **problems(400)},
+    )
+    def get(self, request: ApiRequest) -> HttpResponse:
+        Query(request).check()
+        return answer(Balances([_balance(each) for each in selectors.balances(request.member.user_id)]))
+
+
+class LedgerView(ApiView):
+    permission = "balances:read"
+
+    @extend_schema(
+        operation_id="listLedger",
+        summary="Every movement of your balances, newest first",
+        tags=["balances"],
+        parameters=[OpenApiParameter("asset", str, description="such as USDT"), *reading.PAGE],
+        responses={200: answers(LedgerPage, "A page of postings"), **problems(400)},
+    )
+    def get(self, request: ApiRequest) -> HttpResponse:
+        query = Query(request)
+        asset, limit, before = _asset(query), query.limit(), query.cursor()
+        query.check()
+        rows = selectors.entries(request.member.user_id, asset.id if asset else None, before, limit)
+        items, cursor = reading.page(rows, limit, lambda entry: entry.id)
+        return answer(LedgerPage([_posting(entry) for entry in items], cursor))
+
+
+def _asset(query: Query) -> AssetView | None:
+    text = query.text("asset")
+    if text is None:
+        return None
+    assets = {asset.code: asset for asset in catalog.assets()}
+    if text not in assets:
+        query.wrong("asset", f"must be one of {', '.join(sorted(assets))}", "unknown_asset")
+    return assets.get(text)
+
+
+def _balance(balance: selectors.Balance) -> BalanceView:
+    total = balance.available + balance.held
+    return BalanceView(balance.asset, plain(balance.available), plain(balance.held), plain(total))
+
+
+def _posting(entry: selectors.Entry) -> PostingView:
+    return PostingView(
+        posting_id=str(entry.id),
+        transaction_id=str(entry.transaction),
+        kind=entry.kind,  # type: ignore[arg-type]
+        asset=catalog.asset(entry.asset).code,
+        amount=plain(entry.amount),
+        created_at=entry.created_at,
+    )

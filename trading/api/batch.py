@@ -1,0 +1,70 @@
+"""REST: many orders in one request, each answered on its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+
+from exchange.api import ApiRequest, ApiView, answer, charge, raw_body
+from exchange.decoding import invalid
+from exchange.errors import FieldError
+from exchange.schema import answers, json
+from trading import intake
+from trading.api import examples, outcomes
+from trading.api.document import load
+from trading.api.orders import may_write
+from trading.api.parse import read_order
+from trading.api.schema import order_problems
+from trading.api.shapes import BatchAnswer, BatchItem, PlaceOrders
+from trading.shapes import Draft
+
+MAX_ORDERS = 100
+
+
+class BatchView(ApiView):
+    permission = "orders:read"
+
+    @extend_schema(
+        operation_id="placeOrders",
+        summary="Place up to 100 orders, each answered on its own",
+        description="They are accepted together and reach the market in this order; one that fails does not stop the others. "
+        "The request counts as many orders as it has.",
+        tags=["orders"],
+        request=json(PlaceOrders),
+        examples=examples.PLACE_ORDERS,
+        responses={
+            200: answers(BatchAnswer, "What became of each, in the order of the request"),
+            **order_problems(400, 429),
+        },
+    )
+    def post(self, request: ApiRequest) -> HttpResponse:
+        member = may_write(request)
+        orders = _orders(load(raw_body(request)))
+        fields = charge(member, len(orders))
+        read = [read_order(raw, member.user_id, request.trace_id) for raw in orders]
+        drafts = [draft for draft in read if isinstance(draft, Draft)]
+        results = iter(intake.place(drafts, member) if drafts else ())
+        items = [_item(each, results, request.trace_id) for each in read]
+        return answer(BatchAnswer(items), headers=fields)
+
+
+def _item(read: Draft | list[FieldError], results: Any, trace_id: str) -> BatchItem:
+    outcome = invalid(read) if isinstance(read, list) else outcomes.placed(next(results))
+    return outcomes.item(outcome, trace_id)
+
+
+def _orders(raw: Any) -> list[Any]:
+    if type(raw) is not dict:
+        raise invalid([FieldError("", "invalid", "must be an object with the field orders")])
+    errors = [
+        FieldError(name, "unknown", "is not a field here: orders") for name in sorted(raw.keys() - {"orders"})[:1]
+    ]
+    orders = raw.get("orders")
+    if type(orders) is not list or not 1 <= len(orders) <= MAX_ORDERS:
+        errors.append(FieldError("orders", "invalid", f"must be a list of 1 to {MAX_ORDERS} orders"))
+    if errors:
+        raise invalid(errors)
+    assert isinstance(orders, list)
+    return orders

@@ -1,0 +1,191 @@
+"""REST: a trader's orders. What is sent counts towards the order rate; to cancel is free, as it lessens risk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+
+from exchange.api import ApiRequest, ApiView, answer, charge, raw_body
+from exchange.decoding import invalid
+from exchange.errors import Problem
+from exchange.members.session import Member
+from exchange.query import Query
+from exchange.schema import answers, json
+from trading import intake, selectors
+from trading.api import examples, outcomes, reading
+from trading.api.document import load
+from trading.api.parse import read_amendment, read_order
+from trading.api.schema import order_problems
+from trading.api.shapes import AmendOrder, CancelledOrders, OrderPage, PlaceOrder
+from trading.catalog import catalog
+from trading.shapes import OrderView as OrderBody
+from trading.status import Status
+
+STATUSES = ", ".join(Status.values)
+ORDER_ID = reading.path_id("order_id", "the order_id that placing it gave")
+
+
+def may_write(request: ApiRequest) -> Member:
+    """The member, if they may place and change orders. Raises Problem 403."""
+    member = request.member
+    if "orders:write" not in member.permissions:
+        raise Problem(403, "forbidden", "This needs the permission orders:write.")
+    if member.institution_id is None:
+        raise Problem(403, "no_institution", "Only members of an institution have accounts to trade with.")
+    return member
+
+
+class OrdersView(ApiView):
+    permission = "orders:read"
+
+    @extend_schema(
+        operation_id="placeOrder",
+        summary="Place an order",
+        tags=["orders"],
+        request=json(PlaceOrder),
+        examples=examples.PLACE_ORDER,
+        responses={
+            201: answers(OrderBody, "Accepted; the state after matching"),
+            200: answers(OrderBody, "Placed before under this client_order_id: the order as it is now"),
+            202: answers(OrderBody, "Accepted and durable; the matcher has not come to it yet"),
+            **order_problems(400, 409, 422, 429),
+        },
+    )
+    def post(self, request: ApiRequest) -> HttpResponse:
+        member = may_write(request)
+        raw = load(raw_body(request))
+        fields = charge(member, 1)
+        draft = read_order(raw, member.user_id, request.trace_id)
+        if isinstance(draft, list):
+            raise invalid(draft)
+        (result,) = intake.place([draft], member)
+        placed = outcomes.placed(result)
+        if isinstance(placed, Problem):
+            placed.headers |= fields
+            raise placed
+        status, order = placed
+        return answer(order, status, fields)
+
+    @extend_schema(
+        operation_id="listOrders",
+        summary="Your orders, newest first",
+        tags=["orders"],
+        parameters=[
+            reading.SYMBOL,
+            OpenApiParameter("status", str, description=f"one or several with commas between: {STATUSES}"),
+            OpenApiParameter("from", {"type": "string", "format": "date-time"}, description="placed at or after"),
+            OpenApiParameter("to", {"type": "string", "format": "date-time"}, description="placed before"),
+            *reading.PAGE,
+        ],
+        responses={200: answers(OrderPage, "A page of orders"), **order_problems(400)},
+    )
+    def get(self, request: ApiRequest) -> HttpResponse:
+        query = Query(request)
+        wanted = selectors.OrderFilter(
+            reading.market(query), _statuses(query), query.moment("from"), query.moment("to")
+        )
+        limit, before = query.limit(), query.cursor()
+        query.check()
+        rows = selectors.orders(request.member.user_id, wanted, before, limit)
+        items, cursor = reading.page(rows, limit, lambda order: order.order_id)
+        return answer(OrderPage(list(items), cursor))
+
+    @extend_schema(
+        operation_id="cancelOrders",
+        summary="Cancel all your open orders, in one market or in all",
+        tags=["orders"],
+        parameters=[reading.SYMBOL],
+        responses={200: answers(CancelledOrders, "The orders that were cancelled"), **order_problems(400)},
+    )
+    def delete(self, request: ApiRequest) -> HttpResponse:
+        member = may_write(request)
+        query = Query(request)
+        market = reading.market(query)
+        query.check()
+        return answer(CancelledOrders(intake.cancel_all(member.user_id, market, request.trace_id)))
+
+
+class OrderView(ApiView):
+    permission = "orders:read"
+
+    @extend_schema(
+        operation_id="getOrder",
+        summary="One of your orders",
+        tags=["orders"],
+        parameters=[ORDER_ID],
+        responses={200: answers(OrderBody, "The order"), **order_problems(404)},
+    )
+    def get(self, request: ApiRequest, order_id: str) -> HttpResponse:
+        return answer(_own_order(request, order_id))
+
+    @extend_schema(
+        operation_id="amendOrder",
+        summary="Change price or quantity of an open order",
+        tags=["orders"],
+        parameters=[ORDER_ID],
+        request=json(AmendOrder),
+        examples=examples.AMEND_ORDER,
+        responses={
+            200: answers(OrderBody, "Changed; the state after matching"),
+            202: answers(OrderBody, "Will be changed; the order as it is until the matcher comes to it"),
+            **order_problems(400, 404, 409, 422, 429),
+        },
+    )
+    def patch(self, request: ApiRequest, order_id: str) -> HttpResponse:
+        member = may_write(request)
+        raw = load(raw_body(request))
+        fields = charge(member, 1)
+        order = _own_order(request, order_id)
+        market = catalog.market(order.symbol)
+        assert market is not None, order
+        terms = read_amendment(raw, market, order)
+        if isinstance(terms, list):
+            raise invalid(terms)
+        price, quantity = terms
+        result = intake.amend(
+            member.user_id, order.order_id, price=price, quantity=quantity, trace_id=request.trace_id
+        )
+        status, changed = outcomes.changed(result)
+        return answer(changed, status, fields)
+
+    @extend_schema(
+        operation_id="cancelOrder",
+        summary="Cancel an open order",
+        tags=["orders"],
+        parameters=[ORDER_ID],
+        responses={
+            200: answers(OrderBody, "Cancelled"),
+            202: answers(OrderBody, "Will be cancelled; the order as it is until the matcher comes to it"),
+            **order_problems(404, 409),
+        },
+    )
+    def delete(self, request: ApiRequest, order_id: str) -> HttpResponse:
+        member = may_write(request)
+        result = intake.cancel(member.user_id, str(_identifier(order_id)), request.trace_id)
+        status, order = outcomes.changed(result)
+        return answer(order, status)
+
+
+def _own_order(request: ApiRequest, order_id: str) -> OrderBody:
+    order = selectors.order(request.member.user_id, _identifier(order_id))
+    if order is None:
+        raise outcomes.order_not_found()
+    return order
+
+
+def _identifier(order_id: str) -> UUID:
+    return reading.identifier(order_id, outcomes.order_not_found())
+
+
+def _statuses(query: Query) -> Collection[Status]:
+    text = query.text("status")
+    if text is None:
+        return ()
+    names = text.split(",")
+    if not set(names) <= set(Status.values):
+        query.wrong("status", f"must be one or several, with commas between, of {STATUSES}")
+        return ()
+    return {Status(name) for name in names}

@@ -1,0 +1,70 @@
+"""What the order path says, as HTTP: which status, and which problem with which code."""
+
+from __future__ import annotations
+
+from exchange.errors import Problem
+from matching.core.types import Reason
+from trading.api.shapes import BatchItem
+from trading.intake import Changed, ChangeOutcome, Outcome, Placed
+from trading.shapes import OrderView
+
+STATUS = {Outcome.CREATED: 201, Outcome.DUPLICATE: 200, Outcome.PENDING: 202}
+
+REASONS: dict[str, str] = {
+    Reason.INSUFFICIENT_FUNDS: "You do not have enough available for this order.",
+    Reason.MARKET_HALTED: "This market takes no such orders at the moment.",
+    Reason.POST_ONLY_WOULD_CROSS: "The order would trade at once, which post_only forbids.",
+    Reason.FOK_UNFILLED: "The order could not be filled in full at once.",
+    Reason.NO_LIQUIDITY: "Nobody offers a price this order could trade at.",
+    Reason.SELF_TRADE: "The order would trade with one of your own.",
+    Reason.UNKNOWN_ORDER: "The order is no longer open.",
+    Reason.NOT_AMENDABLE: "A market order or stop has no price to change.",
+    Reason.QUANTITY_NOT_ABOVE_FILLED: "The new quantity must be above what is filled already.",
+    "ORDER_NOT_OPEN": "The order is no longer open.",
+    "ORDER_PENDING": "The order has not reached the market yet; try again.",
+    "AMENDMENT_IN_PROGRESS": "Another amendment of this order is under way; try again.",
+}
+
+
+def placed(result: Placed) -> tuple[int, OrderView] | Problem:
+    """A status of success with the order, or the problem."""
+    order = result.order
+    if order is None:
+        return Problem(
+            409, "client_order_id_conflict", "You have used this client_order_id for an order with other terms."
+        )
+    if result.outcome is Outcome.REJECTED:
+        return _about(422, order.reason or "", order)
+    return STATUS[result.outcome], order
+
+
+def item(result: tuple[int, OrderView] | Problem, trace_id: str) -> BatchItem:
+    """The same as an element of a batch's answer."""
+    if isinstance(result, Problem):
+        return BatchItem(result.status, problem=result.body(trace_id))
+    status, order = result
+    return BatchItem(status, order=order)
+
+
+def changed(result: Changed) -> tuple[int, OrderView]:
+    """200, or 202 while the matcher has not come to it. Raises Problem: 404, 409, 422."""
+    if result.order is None:
+        raise order_not_found()
+    match result.outcome:
+        case ChangeOutcome.DONE:
+            return 200, result.order
+        case ChangeOutcome.PENDING:
+            return 202, result.order
+        case ChangeOutcome.INSUFFICIENT_FUNDS:
+            raise _about(422, Reason.INSUFFICIENT_FUNDS, result.order)
+    reason = result.reason or ""
+    raise _about(409, "ORDER_NOT_OPEN" if reason == Reason.UNKNOWN_ORDER else reason, result.order)
+
+
+def order_not_found() -> Problem:
+    """Also for the orders of others: who asks is not told that they exist."""
+    return Problem(404, "order_not_found", "You have no order with this id.")
+
+
+def _about(status: int, reason: str, order: OrderView) -> Problem:
+    return Problem(status, reason.lower(), REASONS[reason], extra={"order": order})

@@ -1,0 +1,115 @@
+"""REST: trades, of a market for everybody, and a trader's own with their side of them."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+
+from exchange.api import ApiRequest, ApiView, answer
+from exchange.errors import Problem
+from exchange.members import session
+from exchange.query import Query
+from exchange.schema import answers, problems
+from trading import selectors
+from trading.api import reading
+from trading.api.shapes import OwnSide, TradePage, plain
+from trading.api.shapes import TradeView as TradeBody
+from trading.catalog import catalog
+from trading.models import Trade
+
+
+class TradesView(ApiView):
+    @extend_schema(
+        operation_id="listTrades",
+        summary="The latest trades of a market",
+        tags=["market data"],
+        parameters=[reading.REQUIRED_SYMBOL, *reading.PAGE],
+        responses={200: answers(TradePage, "A page of trades"), **problems(400)},
+    )
+    def get(self, request: ApiRequest) -> HttpResponse:
+        query = Query(request)
+        market, limit, before = reading.market(query, required=True), query.limit(), query.cursor()
+        query.check()
+        assert market is not None
+        return _page(selectors.market_trades(market, before, limit), limit, None)
+
+
+class MyTradesView(ApiView):
+    permission = "orders:read"
+
+    @extend_schema(
+        operation_id="listMyTrades",
+        summary="Your trades, newest first",
+        tags=["orders"],
+        parameters=[reading.SYMBOL, *reading.PAGE],
+        responses={200: answers(TradePage, "A page of trades, with your side of each"), **problems(400)},
+    )
+    def get(self, request: ApiRequest) -> HttpResponse:
+        query = Query(request)
+        market, limit, before = reading.market(query), query.limit(), query.cursor()
+        query.check()
+        user_id = request.member.user_id
+        return _page(selectors.own_trades(user_id, market, before, limit), limit, user_id)
+
+
+class TradeView(ApiView):
+    """Public; who sends a token sees their own side too."""
+
+    @extend_schema(
+        operation_id="getTrade",
+        summary="One trade",
+        tags=["market data"],
+        parameters=[reading.path_id("trade_id", "the trade's id")],
+        auth=[{}, {"bearer": []}],
+        responses={
+            200: answers(TradeBody, "The trade, with your side of it if you sent a token and took part"),
+            **problems(401, 403, 404),
+        },
+    )
+    def get(self, request: ApiRequest, trade_id: str) -> HttpResponse:
+        missing = Problem(404, "trade_not_found", "There is no trade with this id.")
+        authorization = request.META.get("HTTP_AUTHORIZATION")
+        user_id = session.authenticate(authorization, "orders:read").user_id if authorization else None
+        trade = selectors.trade(reading.identifier(trade_id, missing))
+        if trade is None:
+            raise missing
+        return answer(_view(trade, user_id))
+
+
+def _page(rows: list[Trade], limit: int, user_id: str | None) -> HttpResponse:
+    items, cursor = reading.page(rows, limit, lambda trade: trade.pk)
+    return answer(TradePage([_view(trade, user_id) for trade in items], cursor))
+
+
+def _view(trade: Trade, user_id: str | None) -> TradeBody:
+    view = TradeBody(
+        trade_id=str(trade.pk),
+        number=trade.number,
+        symbol=catalog.by_id(trade.instrument_id).symbol,
+        price=plain(trade.price),
+        quantity=plain(trade.quantity),
+        side="SELL" if trade.is_buyer_maker else "BUY",
+        is_buyer_maker=trade.is_buyer_maker,
+        executed_at=trade.executed_at,
+    )
+    if user_id == str(trade.buyer_id):
+        view.own = _own_side(trade, bought=True)
+    elif user_id == str(trade.seller_id):
+        view.own = _own_side(trade, bought=False)
+    return view
+
+
+def _own_side(trade: Trade, *, bought: bool) -> OwnSide:
+    market = catalog.by_id(trade.instrument_id)
+    order, fee, asset = (
+        (trade.buyer_order_id, trade.buyer_fee, market.base)
+        if bought
+        else (trade.seller_order_id, trade.seller_fee, market.quote)
+    )
+    return OwnSide(
+        order_id=str(order),
+        side="BUY" if bought else "SELL",
+        liquidity="MAKER" if trade.is_buyer_maker is bought else "TAKER",
+        fee=plain(fee),
+        fee_asset=asset.code,
+    )

@@ -1,0 +1,23 @@
+"""Addresses of the trading API, below /api/v1/."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from trading.api.balances import BalancesView, LedgerView
+from trading.api.batch import BatchView
+from trading.api.orders import OrdersView, OrderView
+from trading.api.symbols import SymbolsView
+from trading.api.trades import MyTradesView, TradesView, TradeView
+
+urlpatterns = [
+    path("orders", OrdersView.as_view()),
+    path("orders/batch", BatchView.as_view()),
+    path("orders/<str:order_id>", OrderView.as_view()),
+    path("trades", TradesView.as_view()),
+    path("trades/my", MyTradesView.as_view()),
+    path("trades/<str:trade_id>", TradeView.as_view()),
+    path("symbols", SymbolsView.as_view()),
+    path("balances", BalancesView.as_view()),
+    path("ledger", LedgerView.as_view()),
+]

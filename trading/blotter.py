@@ -1,0 +1,287 @@
+"""The money side of what the core did: turns events into rows, in memory, writing nothing.
+
+The blotter keeps, for each live order, what the core does not know: fills, fees, the accounts behind it. It belongs to one
+worker and is thrown away with the books when a settlement fails. Amounts are in minor units, prices in ticks,
+quantities in lots; `trading.settlement` writes the `Sheet` that a batch fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from exchange.ids import uuid7
+from matching.codec import Envelope, OrderUpdate, Reply, Ticket
+from matching.core import events as core
+from matching.core.commands import Place
+from matching.core.scale import fee_minor, minor_text
+from matching.core.types import OrderType, Reason, Side
+from trading import messages
+from trading.catalog import Market
+from trading.ledger import Entries
+from trading.status import CLOSED, Status, may_become
+
+
+@dataclass(slots=True)
+class Working:
+    """A live order. `bound` is the worst price it may trade at, which its hold is reckoned by."""
+
+    order_id: str
+    number: int
+    user_id: str
+    market: Market
+    side: Side
+    type: OrderType
+    bound: int
+    quantity: int
+    remaining: int
+    status: Status
+    hold_account: int
+    receive_account: int
+    fee_account: int
+    maker_rate: int
+    taker_rate: int
+    filled: int = 0
+    notional: int = 0
+    fee: int = 0
+    reason: str = ""
+    priority: int = 0
+    trigger_price: int = 0
+
+    @property
+    def held(self) -> int:
+        """What the order must hold now, in minor units of what it pays with."""
+        if self.status in CLOSED:
+            return 0
+        if self.side is Side.BUY:
+            return self.market.scale.quote_minor(self.bound, self.remaining)
+        return self.market.scale.base_minor(self.remaining)
+
+    @property
+    def hold_scale(self) -> int:
+        return self.market.quote.scale if self.side is Side.BUY else self.market.base.scale
+
+    @property
+    def receive_scale(self) -> int:
+        return self.market.base.scale if self.side is Side.BUY else self.market.quote.scale
+
+    def become(self, status: Status, reason: str = "") -> None:
+        assert may_become(self.status, status), f"order {self.order_id}: {self.status} to {status}"
+        self.status, self.reason = status, reason
+
+
+def working_order(place: Place, ticket: Ticket, market: Market) -> Working:
+    """A new order as it comes in, PENDING."""
+    return Working(
+        order_id=place.id,
+        number=ticket.number,
+        user_id=place.user,
+        market=market,
+        side=place.side,
+        type=place.type,
+        bound=place.price,
+        quantity=place.quantity,
+        remaining=place.quantity,
+        status=Status.PENDING,
+        hold_account=ticket.hold_account,
+        receive_account=ticket.receive_account,
+        fee_account=ticket.fee_account,
+        maker_rate=ticket.maker_rate,
+        taker_rate=ticket.taker_rate,
+    )
+
+
+@dataclass(slots=True)
+class Sheet:
+    """All rows of one settlement."""
+
+    now: str
+    now_us: int
+    orders: dict[str, Working] = field(default_factory=dict)
+    trades: list[str] = field(default_factory=list)
+    ledger: Entries = field(default_factory=Entries)
+    messages: list[str] = field(default_factory=list)
+    markets: dict[int, str] = field(default_factory=dict)
+    replies: list[tuple[str, Reply]] = field(default_factory=list)
+
+
+class Blotter:
+    def __init__(self, market: Callable[[int], Market]) -> None:
+        """`market` gives an instrument by its id."""
+        self.orders: dict[str, Working] = {}
+        self._market = market
+
+    def record(self, sheet: Sheet, envelope: Envelope, events: Sequence[core.Event]) -> None:
+        """Write one command's events onto the sheet, and the reply to whoever sent it."""
+        command = envelope.command
+        changed: dict[str, Working] = {}
+        refused = ""
+        if isinstance(command, Place):
+            assert envelope.ticket is not None, "a new order comes with its ticket"
+            order = working_order(command, envelope.ticket, self._market(command.instrument))
+            self.orders[command.id] = changed[command.id] = order
+        for event in events:
+            match event:
+                case core.Refused():
+                    refused = event.reason
+                case core.StatusChanged():
+                    self._market_changed(sheet, event, envelope.trace_id)
+                case core.Traded():
+                    self._trade(sheet, event, envelope.trace_id)
+                    changed[event.maker] = self.orders[event.maker]
+                    changed[event.taker] = self.orders[event.taker]
+                case _:
+                    changed[event.order] = self._change(event)
+        for order in changed.values():
+            self._report(sheet, order, envelope.trace_id)
+        updates = [_update(order, sheet.now_us) for order in changed.values()]
+        sheet.replies.append((envelope.reply_to, Reply(command.id, refused, updates)))
+
+    def _change(self, event: core.Event) -> Working:
+        """An event that moves no money between users."""
+        match event:
+            case core.Opened(order_id, remaining, priority):
+                order = self.orders[order_id]
+                order.become(Status.PARTIALLY_FILLED if order.filled else Status.OPEN)
+                order.remaining, order.priority = remaining, priority
+            case core.Armed(order_id, priority):
+                order = self.orders[order_id]
+                order.become(Status.PENDING_TRIGGER)
+                order.priority = priority
+            case core.Triggered(order_id, price):
+                order = self.orders[order_id]
+                order.become(Status.TRIGGERED)
+                order.trigger_price = price
+            case core.Decremented(order_id, _, remaining):
+                order = self.orders[order_id]
+                order.remaining = remaining
+            case core.Amended(order_id, price, quantity, remaining, _):
+                order = self.orders[order_id]
+                order.bound, order.quantity, order.remaining = price, quantity, remaining
+            case core.Cancelled(order_id, remaining, reason):
+                order = self.orders[order_id]
+                order.become(Status.CANCELLED, reason)
+                order.remaining = remaining
+            case core.Rejected(order_id, reason):
+                order = self.orders[order_id]
+                order.become(Status.REJECTED, reason)
+            case _:
+                raise AssertionError(f"unknown event {event!r}")
+        return order
+
+    def _trade(self, sheet: Sheet, event: core.Traded, trace_id: str) -> None:
+        """One fill: the trade's row, six postings (two legs and a fee per side), its message."""
+        maker, taker = self.orders[event.maker], self.orders[event.taker]
+        market, scale = maker.market, maker.market.scale
+        quote, base = scale.quote_minor(event.price, event.quantity), scale.base_minor(event.quantity)
+        buyer, seller = (taker, maker) if event.taker_side is Side.BUY else (maker, taker)
+        buyer_fee = fee_minor(base, buyer.taker_rate if buyer is taker else buyer.maker_rate)
+        seller_fee = fee_minor(quote, seller.taker_rate if seller is taker else seller.maker_rate)
+        _fill(buyer, event.quantity, quote, buyer_fee)
+        _fill(seller, event.quantity, quote, seller_fee)
+        maker.remaining, taker.remaining = event.maker_remaining, event.taker_remaining
+        for order in (maker, taker):
+            if order.filled == order.quantity:
+                order.become(Status.FILLED)
+            elif not order.remaining:  # self-trade prevention had taken the rest
+                order.become(Status.CANCELLED, Reason.SELF_TRADE)
+            elif order is maker:
+                order.become(Status.PARTIALLY_FILLED)
+
+        trade_id = uuid7()
+        price, quantity = scale.price_text(event.price), scale.quantity_text(event.quantity)
+        buyer_fee_text = minor_text(buyer_fee, market.base.scale)
+        seller_fee_text = minor_text(seller_fee, market.quote.scale)
+        buyer_is_maker = buyer is maker
+        sheet.trades.append(
+            f"{trade_id}\t{event.number}\t{market.id}\t{price}\t{quantity}\t{buyer.order_id}\t{seller.order_id}\t"
+            f"{buyer.user_id}\t{seller.user_id}\t{'t' if buyer_is_maker else 'f'}\t{buyer_fee_text}\t{seller_fee_text}\t"
+            f"{sheet.now}\n"
+        )
+        base_asset, quote_asset = market.base, market.quote
+        sheet.ledger.add(
+            trade_id,
+            "TRADE",
+            trace_id,
+            sheet.now,
+            (
+                (buyer.hold_account, quote_asset.id, -quote, quote_asset.scale),
+                (seller.receive_account, quote_asset.id, quote - seller_fee, quote_asset.scale),
+                (seller.fee_account, quote_asset.id, seller_fee, quote_asset.scale),
+                (seller.hold_account, base_asset.id, -base, base_asset.scale),
+                (buyer.receive_account, base_asset.id, base - buyer_fee, base_asset.scale),
+                (buyer.fee_account, base_asset.id, buyer_fee, base_asset.scale),
+            ),
+        )
+        sheet.messages.append(
+            messages.trade_event(
+                trade_id=trade_id,
+                number=event.number,
+                symbol=market.symbol,
+                price=price,
+                quantity=quantity,
+                buyer_order=buyer.order_id,
+                seller_order=seller.order_id,
+                buyer=buyer.user_id,
+                seller=seller.user_id,
+                buyer_fee=buyer_fee_text,
+                seller_fee=seller_fee_text,
+                is_buyer_maker=buyer_is_maker,
+                trace_id=trace_id,
+                timestamp=sheet.now,
+            )
+        )
+
+    def _market_changed(self, sheet: Sheet, event: core.StatusChanged, trace_id: str) -> None:
+        sheet.markets[event.instrument] = event.status
+        symbol = self._market(event.instrument).symbol
+        sheet.messages.append(
+            messages.market_event(symbol=symbol, status=event.status, trace_id=trace_id, timestamp=sheet.now)
+        )
+
+    def _report(self, sheet: Sheet, order: Working, trace_id: str) -> None:
+        scale = order.market.scale
+        sheet.orders[order.order_id] = order
+        sheet.ledger.accounts.add(order.hold_account)
+        sheet.messages.append(
+            messages.order_event(
+                order_id=order.order_id,
+                number=order.number,
+                user_id=order.user_id,
+                symbol=order.market.symbol,
+                side=order.side.name,
+                order_type=order.type,
+                quantity=scale.quantity_text(order.quantity),
+                price=scale.price_text(order.bound) if order.type in _LIMITED else None,
+                status=order.status,
+                filled_quantity=scale.quantity_text(order.filled),
+                remaining_quantity=scale.quantity_text(order.remaining),
+                reason=order.reason,
+                trace_id=trace_id,
+                timestamp=sheet.now,
+            )
+        )
+        if order.status in CLOSED:
+            self.orders.pop(order.order_id)
+
+
+_LIMITED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+
+
+def _fill(order: Working, lots: int, quote: int, fee: int) -> None:
+    order.filled += lots
+    order.notional += quote
+    order.fee += fee
+
+
+def _update(order: Working, now_us: int) -> OrderUpdate:
+    return OrderUpdate(
+        order.order_id,
+        order.status,
+        order.remaining,
+        order.filled,
+        order.notional,
+        order.fee,
+        order.reason,
+        now_us,
+    )

@@ -1,0 +1,130 @@
+"""Instruments and assets as the order path needs them: loaded from PostgreSQL, kept for a second, in integers.
+
+Read by every request, so it is a plain dictionary swapped as a whole; a change by an operator is seen within `KEEP_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+
+from matching.core.scale import InstrumentScale
+from matching.core.types import MarketStatus
+from matching.models import SymbolGroup
+from trading.models import Asset, Instrument
+
+KEEP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AssetView:
+    id: int
+    code: str
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One instrument; quantities in lots, prices in ticks, `min_notional` in minor units of the quote asset."""
+
+    id: int
+    symbol: str
+    base: AssetView
+    quote: AssetView
+    scale: InstrumentScale
+    tick_size: Decimal
+    lot_size: Decimal
+    min_lots: int
+    max_lots: int
+    min_notional: int
+    collar_ppm: int
+    group: str
+    status: MarketStatus
+
+    @property
+    def slug(self) -> str:
+        return self.symbol.replace("/", "-")
+
+
+class Catalog:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded_at = float("-inf")
+        self._by_symbol: dict[str, Market] = {}
+        self._by_id: dict[int, Market] = {}
+        self._assets: dict[int, AssetView] = {}
+
+    def market(self, symbol: str) -> Market | None:
+        """The instrument named BTC/USDT (or BTC-USDT, as paths have it)."""
+        self._refresh()
+        return self._by_symbol.get(symbol)
+
+    def by_id(self, instrument: int) -> Market:
+        """Raises KeyError for an id that does not exist."""
+        self._refresh()
+        return self._by_id[instrument]
+
+    def markets(self) -> list[Market]:
+        self._refresh()
+        return list(self._by_id.values())
+
+    def asset(self, asset: int) -> AssetView:
+        self._refresh()
+        return self._assets[asset]
+
+    def assets(self) -> list[AssetView]:
+        self._refresh()
+        return list(self._assets.values())
+
+    def forget(self) -> None:
+        """Load anew at the next look: after a change made in this process."""
+        self._loaded_at = float("-inf")
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._loaded_at < KEEP_SECONDS:
+            return
+        with self._lock:
+            if time.monotonic() - self._loaded_at < KEEP_SECONDS:
+                return
+            groups = list(SymbolGroup.objects.order_by("name").values_list("name", flat=True))
+            assets = {asset.id: AssetView(asset.id, asset.code, asset.scale) for asset in Asset.objects.all()}
+            markets = [_view(row, assets, groups) for row in Instrument.objects.order_by("symbol")]
+            self._assets = assets
+            self._by_id = {market.id: market for market in markets}
+            self._by_symbol = {name: market for market in markets for name in (market.symbol, market.slug)}
+            self._loaded_at = time.monotonic()
+
+
+def group_of(symbol: str, assigned: str | None, groups: list[str]) -> str:
+    """The group that matches `symbol`: as assigned, else by rendezvous hashing, so that a new group moves few symbols."""
+    if assigned or not groups:
+        return assigned or ""
+    return max(groups, key=lambda group: hashlib.blake2b(f"{group} {symbol}".encode()).digest())
+
+
+def _view(row: Instrument, assets: dict[int, AssetView], groups: list[str]) -> Market:
+    base, quote = assets[row.base_id], assets[row.quote_id]
+    scale = InstrumentScale(row.tick_size.normalize(), row.lot_size.normalize(), base.scale, quote.scale)
+    min_lots, max_lots = scale.to_lots(row.min_quantity), scale.to_lots(row.max_quantity)
+    assert min_lots is not None and max_lots is not None, f"{row.symbol}: quantity limits are multiples of the lot"
+    return Market(
+        id=row.id,
+        symbol=row.symbol,
+        base=base,
+        quote=quote,
+        scale=scale,
+        tick_size=row.tick_size.normalize(),
+        lot_size=row.lot_size.normalize(),
+        min_lots=min_lots,
+        max_lots=max_lots,
+        min_notional=int(row.min_notional.scaleb(quote.scale)),
+        collar_ppm=int(row.collar.scaleb(6)),
+        group=group_of(row.symbol, row.group_id, groups),
+        status=MarketStatus(row.status),
+    )
+
+
+catalog = Catalog()

@@ -1,0 +1,353 @@
+"""Intake: from a checked request to a durable command, and from the matcher's reply to an answer.
+
+    request threads → one queue → the intake thread: one transaction for all that waits → stream
+    reply → request thread
+
+`place`, `cancel`, `cancel_all` and `amend` block until the matcher has settled or is late; then they say what PostgreSQL
+says. What they return is committed. psycopg.Error means that PostgreSQL is away and nothing is known: the caller may
+send the same `client_order_id` again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import cache
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+import psycopg
+import structlog
+
+from exchange import metrics
+from exchange.database import connect
+from exchange.env import env
+from exchange.ids import uuid7
+from exchange.members.session import Member
+from matching.codec import Envelope, OrderUpdate, Reply
+from matching.core.commands import Amend, Cancel, CancelAll, Halt, Resume
+from matching.core.types import MarketStatus
+from trading import amendments, lost, orders
+from trading.acceptance import Accepted, Change, accept
+from trading.candidates import Candidate, prepare
+from trading.catalog import Market, catalog
+from trading.dispatch import Dispatcher
+from trading.models import Order
+from trading.replies import ReplyListener
+from trading.shapes import Draft, OrderView, draft_view
+from trading.status import Status
+
+log = structlog.get_logger(__name__)
+
+BATCH = 250  # commands in one transaction, but a request is never split
+POLL_SECONDS = 0.02  # how often a request looks into PostgreSQL while no reply can come
+LISTEN_SECONDS = 0.25  # how often a request looks whether replies still come
+
+
+class Outcome(Enum):
+    CREATED = "CREATED"
+    DUPLICATE = "DUPLICATE"
+    CONFLICT = "CONFLICT"
+    REJECTED = "REJECTED"
+    PENDING = "PENDING"
+
+
+class ChangeOutcome(Enum):
+    DONE = "DONE"
+    NOT_FOUND = "NOT_FOUND"
+    REFUSED = "REFUSED"
+    INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
+    PENDING = "PENDING"
+
+
+class Placed(NamedTuple):
+    order: OrderView | None  # None with CONFLICT only
+    outcome: Outcome
+
+
+class Changed(NamedTuple):
+    order: OrderView | None
+    outcome: ChangeOutcome
+    reason: str | None = None
+
+
+class Request:
+    """What one caller waits for: new orders or changes, and the replies to them as they come."""
+
+    def __init__(self, candidates: Sequence[Candidate] = (), changes: Sequence[Change] = ()) -> None:
+        self.candidates = candidates
+        self.changes = changes
+        self.before: list[tuple[str, Envelope]] = []  # commands to be sent again, ahead of the changes
+        self.accepted: Accepted | None = None
+        self.replies: dict[str, Reply] = {}
+        self.error: BaseException | None = None
+        self.progress = threading.Event()  # committed and, unless it is late, answered
+        self._missing = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.candidates) + len(self.changes)
+
+    def expect(self, count: int) -> None:
+        """Called before anything is sent: so many replies will come."""
+        self._missing = count
+        if not count:
+            self.progress.set()
+
+    def take(self, reply: Reply) -> None:
+        with self._lock:
+            self.replies[reply.command] = reply
+            self._missing -= 1
+            if not self._missing:
+                self.progress.set()
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.progress.set()
+
+
+class Intake:
+    """One per process: the queue, the thread that empties it, and the listener for replies."""
+
+    def __init__(self) -> None:
+        self.replies = ReplyListener()
+        self._queue: SimpleQueue[Request] = SimpleQueue()
+        self._dispatcher = Dispatcher()
+        self._connection: psycopg.Connection | None = None
+        self.by_redis = True
+        threading.Thread(target=self._run, name="intake", daemon=True).start()
+
+    def submit(self, request: Request, settled: Callable[[], bool]) -> None:
+        """Block until the request is settled or late. `settled` asks PostgreSQL, for when no reply can come."""
+        self._queue.put(request)
+        waited = 0.0
+        while waited < env.exchange_order_timeout:
+            hopeful = self.by_redis and self.replies.connected
+            step = LISTEN_SECONDS if hopeful else POLL_SECONDS
+            if request.progress.wait(step):
+                break
+            waited += step
+            if not hopeful and request.accepted is not None and settled():
+                break
+        for command in _commands(request):
+            self.replies.give_up(command)
+        if request.error is not None:
+            raise request.error
+        if request.accepted is None:
+            raise psycopg.OperationalError("the database is too slow: nothing was committed in time")
+
+    def _run(self) -> None:
+        while True:
+            batch = self._next_batch()
+            try:
+                self._process(batch)
+            except Exception as error:
+                self._failed(batch, error)
+
+    def _next_batch(self) -> list[Request]:
+        batch = [self._queue.get()]
+        size = len(batch[0])
+        while size < BATCH:
+            try:
+                batch.append(self._queue.get_nowait())
+            except Empty:
+                break
+            size += len(batch[-1])
+        return batch
+
+    def _process(self, batch: list[Request]) -> None:
+        connection = self._live()
+        candidates = [candidate for request in batch for candidate in request.candidates]
+        changes = [change for request in batch for change in request.changes]
+        with metrics.intake_seconds.time():
+            accepted = accept(connection, candidates, changes)
+        metrics.intake_batch.observe(len(candidates) + len(changes))
+        metrics.orders.labels("accepted").inc(len(accepted.pending))
+        metrics.orders.labels("rejected").inc(len(accepted.rejected))
+        metrics.orders.labels("known").inc(len(accepted.known))
+        pending = {candidate.order_id for candidate in accepted.pending}
+        outgoing: dict[str, list[Envelope]] = defaultdict(list)
+        for request in batch:
+            self._expect(request, accepted, pending, outgoing)
+        self.by_redis = self._dispatcher.send(connection, outgoing)
+
+    def _expect(
+        self, request: Request, accepted: Accepted, pending: set[str], outgoing: dict[str, list[Envelope]]
+    ) -> None:
+        channel = self.replies.channel
+        sent: list[tuple[str, Envelope]] = []
+        for candidate in request.candidates:
+            if candidate.order_id in pending:
+                sent.append((candidate.draft.market.group, candidate.envelope(channel)))
+        for change in request.changes:
+            if not change.refused:
+                sent.append((change.group, change.envelope))
+        for _, envelope in sent:
+            self.replies.expect(envelope.command.id, request.take)
+        request.accepted = accepted
+        request.expect(len(sent))
+        for group, envelope in (*request.before, *sent):
+            outgoing[group].append(envelope)
+
+    def _failed(self, batch: list[Request], error: Exception) -> None:
+        """The transaction failed. Away is away for all; anything else may be one request's fault, so they go one by one."""
+        away = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        if away or not isinstance(error, psycopg.Error) or len(batch) == 1:
+            log.error("intake failed", requests=len(batch), error=str(error).split("\n")[0], kind=type(error).__name__)
+            if away and self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            for request in batch:
+                request.fail(error)
+            return
+        for request in batch:
+            try:
+                self._process([request])
+            except Exception as own_error:
+                self._failed([request], own_error)
+
+    def _live(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect("exchange intake")
+        return self._connection
+
+
+@cache
+def intake() -> Intake:
+    """This process's intake, started at first use (after any fork)."""
+    started = Intake()
+    started.replies.wait_connected(1.0)
+    return started
+
+
+def place(drafts: Sequence[Draft], member: Member) -> list[Placed]:
+    """Place orders, in order; each is answered on its own. Raises psycopg.Error, django.db.Error."""
+    candidates = prepare(drafts, member)
+    request = Request(candidates=candidates)
+    intake().submit(request, lambda: not orders.any_pending([c.order_id for c in candidates]))
+    assert request.accepted is not None, "what is late was never committed"
+    known = {candidate.order_id for candidate in request.accepted.known}
+    late = [
+        candidate.order_id
+        for candidate in candidates
+        if not candidate.reason and candidate.order_id not in request.replies and candidate.order_id not in known
+    ]
+    read = orders.order_views(late) if late else {}
+    earlier = orders.earlier_orders([c.draft for c in candidates if c.order_id in known]) if known else {}
+    return [_placed(candidate, request, read, earlier, candidate.order_id in known) for candidate in candidates]
+
+
+def _placed(
+    candidate: Candidate,
+    request: Request,
+    read: dict[str, OrderView],
+    earlier: dict[tuple[str, str], tuple[OrderView, int]],
+    known: bool,
+) -> Placed:
+    draft = candidate.draft
+    if known:
+        order, fingerprint = earlier[draft.user_id, draft.client_order_id]
+        if fingerprint != draft.fingerprint:
+            return Placed(None, Outcome.CONFLICT)
+        return Placed(order, Outcome.DUPLICATE)
+    reply = request.replies.get(candidate.order_id)
+    assert request.accepted is not None
+    created_at = request.accepted.created_at
+    if reply is not None:
+        state = next(update for update in reply.updates if update.order == candidate.order_id)
+        order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
+    elif candidate.reason:
+        state = OrderUpdate(candidate.order_id, Status.REJECTED, draft.quantity, 0, 0, 0, candidate.reason, 0)
+        order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
+        order.updated_at = created_at
+    else:
+        order = read[candidate.order_id]
+    outcome = {Status.REJECTED: Outcome.REJECTED, Status.PENDING: Outcome.PENDING}.get(Status(order.status))
+    return Placed(order, outcome or Outcome.CREATED)
+
+
+def cancel(user_id: str, order_id: str, trace_id: str) -> Changed:
+    """Cancel one of the user's orders."""
+    order = orders.own_order(user_id, order_id)
+    if order is None:
+        return Changed(None, ChangeOutcome.NOT_FOUND)
+    if order.closed_at is not None:
+        return _order_not_open(order)
+    return _change(order, Cancel(uuid7(), order.instrument_id, order_id), trace_id)
+
+
+def amend(user_id: str, order_id: str, *, price: int | None, quantity: int | None, trace_id: str) -> Changed:
+    """Change price (ticks) or total quantity (lots) of one of the user's orders; None leaves it as it is."""
+    order = orders.own_order(user_id, order_id)
+    if order is None:
+        return Changed(None, ChangeOutcome.NOT_FOUND)
+    if order.closed_at is not None:
+        return _order_not_open(order)
+    terms = amendments.terms(order, price, quantity)
+    if terms.refused:
+        return Changed(orders.order_view(order), ChangeOutcome.REFUSED, terms.refused)
+    command = Amend(uuid7(), order.instrument_id, order_id, terms.bound, terms.quantity)
+    return _change(order, command, trace_id, terms)
+
+
+def cancel_all(user_id: str, market: Market | None, trace_id: str) -> list[OrderView]:
+    """Cancel all open orders of the user, in one market or in all; those that were cancelled."""
+    changes = [
+        Change(each.group, Envelope(CancelAll(uuid7(), each.id, user_id), trace_id, intake().replies.channel))
+        for each in orders.markets_with_open_orders(user_id, market)
+    ]
+    if not changes:
+        return []
+    request = Request(changes=changes)
+    intake().submit(request, lambda: not orders.any_command([c.envelope.command.id for c in changes]))
+    cancelled = [update.order for reply in request.replies.values() for update in reply.updates]
+    views = orders.order_views(cancelled)
+    return [views[order_id] for order_id in cancelled]
+
+
+def set_market_status(market: Market, status: MarketStatus, trace_id: str) -> bool:
+    """Halt or resume a market, in the order of its commands; False if the matcher is late (it will be done)."""
+    resuming = status is MarketStatus.TRADING
+    command = Resume(uuid7(), market.id) if resuming else Halt(uuid7(), market.id, status)
+    request = Request(changes=[Change(market.group, Envelope(command, trace_id, intake().replies.channel))])
+    intake().submit(request, lambda: not orders.any_command([command.id]))
+    return not orders.any_command([command.id])
+
+
+def _change(
+    order: Order, command: Cancel | Amend, trace_id: str, terms: amendments.Terms | None = None
+) -> Changed:
+    market = catalog.by_id(order.instrument_id)
+    change = Change(market.group, Envelope(command, trace_id, intake().replies.channel), order_id=str(order.pk))
+    if terms is not None:
+        change.hold_account, change.hold, change.hold_scale = order.hold_account_id, terms.extra_hold, terms.scale
+    request = Request(changes=[change])
+    if order.status == Status.PENDING:
+        request.before.append((market.group, lost.envelope_of(order)))
+    intake().submit(request, lambda: not orders.any_command([command.id]))
+    return _changed(order, change, request)
+
+
+def _changed(order: Order, change: Change, request: Request) -> Changed:
+    view = orders.order_views([str(order.pk)])[str(order.pk)]
+    if change.refused == ChangeOutcome.INSUFFICIENT_FUNDS.value:
+        return Changed(view, ChangeOutcome.INSUFFICIENT_FUNDS, change.refused)
+    if change.refused:
+        return Changed(view, ChangeOutcome.REFUSED, change.refused)
+    reply = request.replies.get(change.envelope.command.id)
+    if reply is None:
+        late = orders.any_command([change.envelope.command.id])
+        return Changed(view, ChangeOutcome.PENDING if late else ChangeOutcome.DONE)
+    if reply.refused:
+        return Changed(view, ChangeOutcome.REFUSED, reply.refused)
+    return Changed(view, ChangeOutcome.DONE)
+
+
+def _order_not_open(order: Order) -> Changed:
+    return Changed(orders.order_view(order), ChangeOutcome.REFUSED, "ORDER_NOT_OPEN")
+
+
+def _commands(request: Request) -> list[str]:
+    return [c.order_id for c in request.candidates] + [c.envelope.command.id for c in request.changes]

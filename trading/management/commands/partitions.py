@@ -1,0 +1,36 @@
+"""`manage.py partitions`: create the partitions of the coming time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from exchange import partitions
+from trading.partitions import TABLES
+
+
+class Command(BaseCommand):
+    help = "Create the partitions of now and of the coming days and months. Exit code 1 if rows sit in a default partition."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--ahead", type=int, default=3, help="how many days, months or blocks ahead (default 3)")
+        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be created")
+
+    def handle(self, *args: Any, ahead: int, json: bool, dry_run: bool, **options: Any) -> None:
+        created = partitions.ensure(TABLES, ahead=ahead, dry_run=dry_run)
+        misplaced = partitions.misplaced(TABLES)
+        if json:
+            self.stdout.write(_dumps({"created": created, "misplaced": misplaced, "dry_run": dry_run}))
+        else:
+            for name in created:
+                self.stdout.write(f"{'would create' if dry_run else 'created'} {name}")
+            for table, rows in misplaced.items():
+                self.stdout.write(self.style.WARNING(f"{table}: {rows} rows in the default partition"))
+        if misplaced:
+            raise SystemExit(1)
+
+
+_dumps = json.dumps

@@ -1,0 +1,76 @@
+"""Outbox lines: what other systems are told of orders and trades.
+
+Each function gives a ready COPY line for `COLUMNS`: the envelope is built as text because it is written once and forwarded as it is.
+Everything put in is known to need no escaping: ids, decimals, symbols, statuses and a checked trace id.
+"""
+
+from __future__ import annotations
+
+from exchange import ids
+
+TABLE = "events_outboxevent"
+COLUMNS = "topic, key, message"
+
+
+def order_event(
+    *,
+    order_id: str,
+    number: int,
+    user_id: str,
+    symbol: str,
+    side: str,
+    order_type: str,
+    quantity: str,
+    price: str | None,
+    status: str,
+    filled_quantity: str,
+    remaining_quantity: str,
+    reason: str,
+    trace_id: str,
+    timestamp: str,
+) -> str:
+    """`order.events`, keyed by user: the order's state after a change."""
+    limit = f'"{price}"' if price else "null"
+    return (
+        f'order.events\t{user_id}\t{{"event_type":"ORDER_STATUS_CHANGED","event_id":"{ids.uuid7()}",'
+        f'"schema_version":1,"timestamp":"{timestamp}","trace_id":"{trace_id}","payload":{{"order_id":"{order_id}",'
+        f'"number":{number},"user_id":"{user_id}","symbol":"{symbol}","side":"{side}","order_type":"{order_type}",'
+        f'"quantity":"{quantity}","price":{limit},"status":"{status}","filled_quantity":"{filled_quantity}",'
+        f'"remaining_quantity":"{remaining_quantity}","reason":"{reason}"}}}}\n'
+    )
+
+
+def trade_event(
+    *,
+    trade_id: str,
+    number: int,
+    symbol: str,
+    price: str,
+    quantity: str,
+    buyer_order: str,
+    seller_order: str,
+    buyer: str,
+    seller: str,
+    buyer_fee: str,
+    seller_fee: str,
+    is_buyer_maker: bool,
+    trace_id: str,
+    timestamp: str,
+) -> str:
+    """`trade.events`, keyed by symbol; the event's id is the trade's."""
+    return (
+        f'trade.events\t{symbol}\t{{"event_type":"TRADE_EXECUTED","event_id":"{trade_id}",'
+        f'"schema_version":1,"timestamp":"{timestamp}","trace_id":"{trace_id}","payload":{{"trade_id":"{trade_id}",'
+        f'"number":{number},"symbol":"{symbol}","buyer_order_id":"{buyer_order}","seller_order_id":"{seller_order}",'
+        f'"buyer_user_id":"{buyer}","seller_user_id":"{seller}","price":"{price}","quantity":"{quantity}",'
+        f'"buyer_fee":"{buyer_fee}","seller_fee":"{seller_fee}","is_buyer_maker":{str(is_buyer_maker).lower()}}}}}\n'
+    )
+
+
+def market_event(*, symbol: str, status: str, trace_id: str, timestamp: str) -> str:
+    """`order.events`, keyed by symbol: a market was halted or resumed."""
+    return (
+        f'order.events\t{symbol}\t{{"event_type":"MARKET_STATUS_CHANGED","event_id":"{ids.uuid7()}",'
+        f'"schema_version":1,"timestamp":"{timestamp}","trace_id":"{trace_id}",'
+        f'"payload":{{"symbol":"{symbol}","status":"{status}"}}}}\n'
+    )

@@ -1,0 +1,191 @@
+-- The ledger's guards: what keeps the books right whoever writes to them, psql included.
+--
+-- 1. An account's balance is derived. It changes only here: postings change `available`, the `held` column of orders
+--    and pending commands moves funds between `available` and `held`. So, always:
+--        available + held = sum of the account's postings
+--        held             = sum of what its open orders and amendments hold
+-- 2. Postings of a transaction sum to zero per asset when the transaction commits.
+-- 3. Transactions, postings, trades and the journal are append-only; a closed order never changes again.
+--
+-- Everything is set-based: one pass over a statement's rows (transition tables), not a trigger call per row.
+
+-- The plan of these joins is cached per session, maybe while the account table was still small: keep to its index.
+CREATE FUNCTION ledger_apply(account_ids bigint[], available_changes numeric[], held_changes numeric[]) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    changed integer;
+BEGIN
+    IF account_ids IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM 1 FROM trading_account WHERE id = ANY (account_ids) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE trading_account
+       SET available = available + change.available_change, held = held + change.held_change
+      FROM unnest(account_ids, available_changes, held_changes) AS change (account_id, available_change, held_change)
+     WHERE trading_account.id = change.account_id;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> cardinality(account_ids) THEN
+        RAISE EXCEPTION 'a posting or hold names an account that does not exist' USING ERRCODE = 'foreign_key_violation';
+    END IF;
+END $$;
+
+CREATE FUNCTION ledger_balances_are_derived() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'account balances are derived from postings and holds and cannot be written'
+        USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER account_update_guard BEFORE UPDATE OF available, held, asset_id ON trading_account
+    FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION ledger_balances_are_derived();
+CREATE TRIGGER account_insert_guard BEFORE INSERT ON trading_account
+    FOR EACH ROW WHEN (NEW.available <> 0 OR NEW.held <> 0) EXECUTE FUNCTION ledger_balances_are_derived();
+
+-- Postings -----------------------------------------------------------------------------------------------------------
+
+-- Transactions that a statement left unbalanced. Empty but inside a database transaction that is still at it: the deferred
+-- trigger on it is the check, and a COPY whose postings balance among themselves never gets here.
+CREATE TABLE ledger_unbalanced (transaction_id uuid NOT NULL, asset_id bigint NOT NULL);
+
+CREATE FUNCTION ledger_apply_postings() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    accounts bigint[];
+    changes numeric[];
+BEGIN
+    INSERT INTO ledger_unbalanced
+         SELECT transaction_id, asset_id FROM new_rows GROUP BY transaction_id, asset_id HAVING sum(amount) <> 0;
+    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id)
+      INTO accounts, changes
+      FROM (SELECT account_id, sum(amount) AS change FROM new_rows GROUP BY account_id) AS total;
+    IF EXISTS (SELECT 1 FROM (SELECT DISTINCT account_id, asset_id FROM new_rows) AS pair
+                 JOIN trading_account ON trading_account.id = pair.account_id
+                WHERE trading_account.asset_id <> pair.asset_id) THEN
+        RAISE EXCEPTION 'a posting is in another asset than its account' USING ERRCODE = 'check_violation';
+    END IF;
+    PERFORM ledger_apply(accounts, changes, array_fill(0::numeric, ARRAY[cardinality(accounts)]));
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION ledger_check_balanced() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    total numeric;
+BEGIN
+    SELECT sum(amount) INTO total FROM trading_posting
+     WHERE id >= NEW.transaction_id AND id < overlay(NEW.transaction_id::text PLACING 'ff' FROM 35)::uuid
+       AND transaction_id = NEW.transaction_id AND asset_id = NEW.asset_id;
+    IF total <> 0 THEN
+        RAISE EXCEPTION 'postings of transaction % sum to % in asset %, not to zero',
+            NEW.transaction_id, total, NEW.asset_id USING ERRCODE = 'check_violation', CONSTRAINT = 'postings_balance';
+    END IF;
+    DELETE FROM ledger_unbalanced WHERE transaction_id = NEW.transaction_id AND asset_id = NEW.asset_id;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER postings_balance AFTER INSERT ON ledger_unbalanced
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_check_balanced();
+
+-- A posting's id is its transaction's with another last byte: that is how a transaction's postings are found.
+ALTER TABLE trading_posting ADD CONSTRAINT posting_id_follows_transaction CHECK (
+    substring(uuid_send(id) FOR 15) = substring(uuid_send(transaction_id) FOR 15)
+    AND get_byte(uuid_send(transaction_id), 15) = 0 AND get_byte(uuid_send(id), 15) BETWEEN 1 AND 254);
+
+-- Holds --------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION ledger_apply_new_holds() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    accounts bigint[];
+    changes numeric[];
+    opposite numeric[];
+BEGIN
+    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id),
+           array_agg(-change ORDER BY account_id)
+      INTO accounts, changes, opposite
+      FROM (SELECT hold_account_id AS account_id, sum(held) AS change FROM new_rows WHERE held <> 0 GROUP BY 1) AS total;
+    PERFORM ledger_apply(accounts, opposite, changes);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION ledger_apply_changed_holds() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    accounts bigint[];
+    changes numeric[];
+    opposite numeric[];
+BEGIN
+    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id),
+           array_agg(-change ORDER BY account_id)
+      INTO accounts, changes, opposite
+      FROM (SELECT hold_account_id AS account_id, sum(held) AS change
+              FROM (SELECT hold_account_id, held FROM new_rows UNION ALL SELECT hold_account_id, -held FROM old_rows)
+                AS movement
+             GROUP BY 1 HAVING sum(held) <> 0) AS total;
+    PERFORM ledger_apply(accounts, opposite, changes);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION ledger_release_deleted_holds() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    accounts bigint[];
+    changes numeric[];
+    opposite numeric[];
+BEGIN
+    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id),
+           array_agg(-change ORDER BY account_id)
+      INTO accounts, changes, opposite
+      FROM (SELECT hold_account_id AS account_id, sum(held) AS change FROM old_rows WHERE held <> 0 GROUP BY 1) AS total;
+    PERFORM ledger_apply(accounts, changes, opposite);
+    RETURN NULL;
+END $$;
+
+-- Append-only --------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE FUNCTION refuse_closed_order_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'order % is closed and cannot change', OLD.id USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER order_closed_guard BEFORE UPDATE ON trading_order
+    FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_closed_order_change();
+CREATE TRIGGER order_delete_guard BEFORE DELETE ON trading_order FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER trade_guard BEFORE UPDATE OR DELETE ON trading_trade FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER transaction_guard BEFORE UPDATE OR DELETE ON trading_transaction
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER posting_guard BEFORE UPDATE OR DELETE ON trading_posting FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Triggers with transition tables act on the table a statement names: the parent and, made here, any partition.
+CREATE FUNCTION guard_table(name regclass, like_table text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF like_table IN ('trading_order', 'trading_pendingcommand') THEN
+        EXECUTE format('CREATE TRIGGER holds_inserted AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION ledger_apply_new_holds()', name);
+        EXECUTE format('CREATE TRIGGER holds_updated AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows
+            NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger_apply_changed_holds()', name);
+    END IF;
+    IF like_table = 'trading_pendingcommand' THEN
+        EXECUTE format('CREATE TRIGGER holds_deleted AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION ledger_release_deleted_holds()', name);
+    END IF;
+    IF like_table = 'trading_posting' THEN
+        EXECUTE format('CREATE TRIGGER postings_inserted AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION ledger_apply_postings()', name);
+    END IF;
+    EXECUTE format('CREATE TRIGGER truncate_guard BEFORE TRUNCATE ON %s EXECUTE FUNCTION refuse_change()', name);
+END $$;
+
+SELECT guard_table('trading_order', 'trading_order'), guard_table('trading_order_default', 'trading_order'),
+       guard_table('trading_posting', 'trading_posting'), guard_table('trading_posting_default', 'trading_posting'),
+       guard_table('trading_trade', 'trading_trade'), guard_table('trading_trade_default', 'trading_trade'),
+       guard_table('trading_transaction', 'trading_transaction'),
+       guard_table('trading_transaction_default', 'trading_transaction'),
+       guard_table('trading_pendingcommand', 'trading_pendingcommand');
+
+-- Storage ------------------------------------------------------------------------------------------------------------
+
+CREATE SEQUENCE trading_order_number;
+CREATE UNIQUE INDEX trade_number_default ON trading_trade_default (instrument_id, number);
+ALTER TABLE trading_account SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE trading_pendingcommand SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE trading_order_default SET (fillfactor = 70);

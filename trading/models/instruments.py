@@ -1,0 +1,119 @@
+"""What is traded, and what it costs."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, Q
+
+from matching.core.types import MarketStatus
+from matching.models import SymbolGroup
+from trading.models.fields import AmountField
+
+
+def places(value: Decimal) -> int:
+    """How many decimal places `value` needs."""
+    exponent = value.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number"
+    return max(0, -exponent)
+
+
+class Asset(models.Model):
+    code = models.CharField(max_length=12, unique=True)
+    name = models.CharField(max_length=60)
+    scale = models.PositiveSmallIntegerField(help_text="decimal places in the ledger; cannot change later")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(scale__lte=18), name="asset_scale_at_most_18")]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Instrument(models.Model):
+    symbol = models.CharField(max_length=25, unique=True, help_text="BASE/QUOTE")
+    base = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    quote = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    tick_size = AmountField(help_text="prices are multiples of it; cannot change later")
+    lot_size = AmountField(help_text="quantities are multiples of it; cannot change later")
+    min_quantity = AmountField()
+    max_quantity = AmountField()
+    min_notional = AmountField(help_text="least price × quantity of an order, in the quote asset")
+    collar = models.DecimalField(
+        max_digits=6,
+        decimal_places=4,
+        default=Decimal("0.05"),
+        help_text="how far from the best price a market order may trade, as a fraction: 0.05 is 5 %",
+    )
+    group = models.ForeignKey(
+        SymbolGroup,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        help_text="the worker that matches it; empty: by consistent hashing",
+    )
+    status = models.CharField(
+        max_length=12,
+        choices=[(status.value, status.value) for status in MarketStatus],
+        default=MarketStatus.TRADING.value,
+        editable=False,
+        help_text="changed by the halt and resume commands",
+    )
+
+    class Meta:
+        ordering = ["symbol"]
+        constraints = [
+            models.CheckConstraint(condition=Q(tick_size__gt=0, lot_size__gt=0), name="instrument_steps_positive"),
+            models.CheckConstraint(
+                condition=Q(min_quantity__gt=0, max_quantity__gte=F("min_quantity")), name="instrument_quantity_range"
+            ),
+            models.CheckConstraint(condition=Q(collar__gt=0, collar__lt=1), name="instrument_collar_is_a_fraction"),
+            models.CheckConstraint(condition=~Q(base=F("quote")), name="instrument_two_assets"),
+        ]
+
+    def __str__(self) -> str:
+        return self.symbol
+
+    @property
+    def slug(self) -> str:
+        """The symbol as it stands in paths: BTC-USDT."""
+        return self.symbol.replace("/", "-")
+
+    def clean(self) -> None:
+        """Nothing in a trade is ever rounded but the fee: tick × lot must fit the quote asset's scale."""
+        problems: dict[str, Any] = {}
+        if self.symbol != f"{self.base.code}/{self.quote.code}":
+            problems["symbol"] = f"must be {self.base.code}/{self.quote.code}"
+        if places(self.lot_size) > self.base.scale:
+            problems["lot_size"] = f"has more decimal places than {self.base.code} ({self.base.scale})"
+        if places(self.tick_size * self.lot_size) > self.quote.scale:
+            problems["tick_size"] = f"tick × lot needs more decimal places than {self.quote.code} ({self.quote.scale})"
+        if self.min_quantity % self.lot_size or self.max_quantity % self.lot_size:
+            problems["min_quantity"] = "minimum and maximum must be multiples of the lot size"
+        if problems:
+            raise ValidationError(problems)
+
+
+class FeeSchedule(models.Model):
+    """Fee rates of an institution's users, for one instrument or (where none is named) for all others."""
+
+    institution = models.ForeignKey("members.Institution", on_delete=models.PROTECT, related_name="fee_schedules")
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    maker = models.DecimalField(max_digits=7, decimal_places=6, help_text="fraction of what is received: 0.001 is 0.1 %")
+    taker = models.DecimalField(max_digits=7, decimal_places=6)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["institution", "instrument"], name="one_fee_schedule", nulls_distinct=False
+            ),
+            models.CheckConstraint(
+                condition=Q(maker__gte=0, maker__lt=1, taker__gte=0, taker__lt=1), name="fee_rates_are_fractions"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.institution_id} {self.instrument_id or 'all'}"

@@ -1,0 +1,143 @@
+"""A group's books and blotter, rebuilt from PostgreSQL: at a worker's start and after every failed settlement.
+
+Reads open orders only, by the partial index on them; PENDING ones are not in a book yet, their commands are in the stream or come by
+the sweep. `load` changes nothing, so `verify` uses it too; `recover` takes ownership first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from matching.core.book import InstrumentRules
+from matching.core.engine import Engine
+from matching.core.level import Order as BookOrder
+from matching.core.scale import InstrumentScale
+from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
+from trading.blotter import Blotter, Working
+from trading.catalog import Market, catalog
+from trading.status import Status
+
+
+@dataclass
+class Loaded:
+    """Books and blotter of some markets."""
+
+    engine: Engine
+    blotter: Blotter
+    markets: dict[int, Market]
+
+    @property
+    def symbols(self) -> dict[int, tuple[str, InstrumentScale]]:
+        return {market.id: (market.symbol, market.scale) for market in self.markets.values()}
+
+
+@dataclass
+class Owned(Loaded):
+    """The same, owned by a worker under its epoch."""
+
+    epoch: int
+    sequence: int
+    position: str
+
+
+_OPEN_ORDERS = """
+    SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force, o.post_only,
+           o.prevention, o.status, o.priority, o.hold_account_id, o.receive_account_id, fees.id,
+           o.maker_fee_rate, o.taker_fee_rate,
+           (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
+           coalesce((o.stop_price / i.tick_size)::bigint, 0),
+           (o.quantity / i.lot_size)::bigint, (o.remaining_quantity / i.lot_size)::bigint,
+           (o.filled_quantity / i.lot_size)::bigint,
+           (o.filled_notional * power(10::numeric, quote.scale))::numeric(60, 0),
+           (o.fee * power(10::numeric, received.scale))::numeric(60, 0),
+           coalesce((o.trigger_price / i.tick_size)::bigint, 0)
+      FROM trading_order o
+      JOIN trading_instrument i ON i.id = o.instrument_id
+      JOIN trading_asset quote ON quote.id = i.quote_id
+      JOIN trading_account receive ON receive.id = o.receive_account_id
+      JOIN trading_asset received ON received.id = receive.asset_id
+      JOIN trading_account fees ON fees.institution_id = receive.institution_id AND fees.asset_id = receive.asset_id
+                               AND fees.kind = 'FEES'
+     WHERE o.instrument_id = ANY (%s) AND o.closed_at IS NULL
+       AND o.status IN ('OPEN', 'PARTIALLY_FILLED', 'PENDING_TRIGGER')
+     ORDER BY o.priority"""
+
+_LAST_TRADES = "SELECT i, (SELECT max(number) FROM trading_trade WHERE instrument_id = i) FROM unnest(%s::bigint[]) AS i"
+
+
+def recover(connection: psycopg.Connection[Any], group: str) -> Owned:
+    """Raise the group's epoch, which ends every earlier owner, and load its books."""
+    row = connection.execute(
+        """INSERT INTO matching_checkpoint AS c (group_id, epoch, sequence, position, updated_at)
+           VALUES (%s, 1, 0, '0-0', now())
+           ON CONFLICT (group_id) DO UPDATE SET epoch = c.epoch + 1, updated_at = now()
+           RETURNING epoch, sequence, position""",
+        (group,),
+    ).fetchone()
+    assert row is not None
+    catalog.forget()
+    loaded = load(connection, [market for market in catalog.markets() if market.group == group])
+    return Owned(loaded.engine, loaded.blotter, loaded.markets, epoch=row[0], sequence=row[1], position=row[2])
+
+
+def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
+    """The books of `markets` as the database has them."""
+    by_id = {market.id: market for market in markets}
+    engine, blotter = Engine(), Blotter(by_id.__getitem__)
+    last_trades = dict(connection.execute(_LAST_TRADES, (list(by_id),)).fetchall())
+    for market in markets:
+        rules = InstrumentRules(market.id, market.collar_ppm, market.status)
+        engine.add(rules, last_trades.get(market.id) or 0)
+    users: dict[str, str] = {}
+    with connection.cursor(binary=True) as cursor:
+        for row in cursor.execute(_OPEN_ORDERS, (list(by_id),)):
+            _restore(engine, blotter, by_id, users, row)
+    return Loaded(engine, blotter, by_id)
+
+
+def _restore(
+    engine: Engine, blotter: Blotter, markets: dict[int, Market], users: dict[str, str], row: tuple[Any, ...]
+) -> None:
+    (order_id, number, user_id, instrument, side, kind, time_in_force, post_only, prevention, status, priority) = row[:11]
+    (hold, receive, fees, maker_rate, taker_rate, bound, stop_price, quantity, remaining, filled, notional, fee) = row[11:23]
+    user_id = users.setdefault(user_id, user_id)  # one string per user, however many orders
+    order = BookOrder(
+        id=order_id,
+        user=user_id,
+        side=Side[side],
+        type=OrderType(kind),
+        price=bound,
+        quantity=quantity,
+        remaining=remaining,
+        priority=priority,
+        time_in_force=TimeInForce(time_in_force),
+        post_only=post_only,
+        prevention=SelfTradePrevention(prevention),
+        stop_price=stop_price,
+    )
+    engine.books[instrument].restore_order(order, armed=status == Status.PENDING_TRIGGER)
+    blotter.orders[order_id] = Working(
+        order_id=order_id,
+        number=number,
+        user_id=user_id,
+        market=markets[instrument],
+        side=order.side,
+        type=order.type,
+        bound=bound,
+        quantity=quantity,
+        remaining=remaining,
+        status=Status(status),
+        hold_account=hold,
+        receive_account=receive,
+        fee_account=fees,
+        maker_rate=maker_rate,
+        taker_rate=taker_rate,
+        filled=filled,
+        notional=int(notional),
+        fee=int(fee),
+        priority=priority,
+        trigger_price=row[23],
+    )

@@ -1,0 +1,172 @@
+"""Settlement: what a batch of commands did becomes durable, in one transaction that this file opens.
+
+Orders, trades, ledger, outbox, journal and checkpoint commit together or not at all. The connection holds the group's advisory
+lock, so losing it loses the ownership too, and every settlement names the epoch it believes in.
+
+Order matters inside the transaction. Rows that lock nothing go first. Then the accounts are locked in one order; commands that
+were applied leave the inbox and orders change (the database releases their holds), and last the postings move the money.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
+
+import psycopg
+
+from exchange import metrics
+from exchange.database import Transaction, array, transaction
+from matching.codec import Envelope, Reply, decode_envelope, encode
+from matching.core.commands import Place
+from matching.core.scale import minor_text
+from matching.worker import Applied
+from trading import ledger, messages
+from trading.blotter import Blotter, Sheet, Working
+from trading.recovery import Owned, recover
+from trading.status import CLOSED
+
+LOCK_RETRY_SECONDS = 0.2
+LOCK_CLASS = 7461  # first key of the advisory locks of matching workers
+
+_TRADE_COLUMNS = (
+    "id, number, instrument_id, price, quantity, buyer_order_id, seller_order_id, buyer_id, seller_id, "
+    "is_buyer_maker, buyer_fee, seller_fee, executed_at"
+)
+
+_STILL_PENDING = """
+    SELECT id::text FROM trading_order WHERE id = ANY (%s::uuid[]) AND status = 'PENDING'
+    UNION ALL SELECT id::text FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])"""
+
+_CHECKPOINT = """
+    UPDATE matching_checkpoint SET sequence = %s, position = %s, updated_at = now()
+     WHERE group_id = %s AND epoch = %s AND sequence = %s"""
+
+_JOURNAL = """
+    INSERT INTO matching_journalbatch (group_id, epoch, first_sequence, last_sequence, commands, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s)"""
+
+_UPDATE_ORDERS = """
+    UPDATE trading_order AS o
+       SET status = n.status, remaining_quantity = n.remaining, filled_quantity = n.filled,
+           filled_notional = n.notional, fee = n.fee, held = n.held, reason = n.reason, priority = n.priority,
+           quantity = n.quantity, price = CASE WHEN o.price IS NULL THEN NULL ELSE n.bound END,
+           trigger_price = coalesce(n.trigger_price, o.trigger_price),
+           triggered_at = CASE WHEN n.trigger_price IS NULL THEN o.triggered_at ELSE coalesce(o.triggered_at, n.now) END,
+           updated_at = n.now, closed_at = CASE WHEN n.closed THEN n.now END
+      FROM (SELECT *, %s::timestamptz AS now FROM unnest(
+            %s::uuid[], %s::text[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::text[],
+            %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::boolean[])
+            AS t (id, status, remaining, filled, notional, fee, held, reason, priority, quantity, bound, trigger_price,
+                  closed)) AS n
+     WHERE o.id = n.id"""
+
+
+class GroupSettlement:
+    """Implements `matching.worker.Settlement` for one group."""
+
+    def __init__(
+        self, group: str, connect: Callable[[], psycopg.Connection[Any]], stop: threading.Event | None = None
+    ) -> None:
+        self.group = group
+        self._connect = connect
+        self._stop = stop or threading.Event()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._blotter: Blotter
+        self.owned: Owned
+
+    def take_over(self) -> Owned:
+        """Raises InterruptedError if asked to stop while another worker owns the group."""
+        self.close()
+        self._connection = self._connect()
+        self._wait_for_lock()
+        self.owned = recover(self._connection, self.group)
+        self._blotter = self.owned.blotter
+        return self.owned
+
+    def still_pending(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        once = {envelope.command.id: envelope for envelope in envelopes}
+        places = [e.command.id for e in once.values() if isinstance(e.command, Place)]
+        others = [e.command.id for e in once.values() if not isinstance(e.command, Place)]
+        rows = self._live.execute(_STILL_PENDING, (array(places), array(others)), prepare=True).fetchall()
+        pending = {row[0] for row in rows}
+        return [envelope for command, envelope in once.items() if command in pending]
+
+    def inbox(self) -> list[Envelope]:
+        rows = self._live.execute(
+            'SELECT envelope FROM trading_pendingcommand WHERE "group" = %s ORDER BY id LIMIT 1000', (self.group,)
+        ).fetchall()
+        return [decode_envelope(row[0]) for row in rows]
+
+    def settle(self, applied: Sequence[Applied], position: str) -> list[tuple[str, Reply]]:
+        now = datetime.now(UTC)
+        sheet = Sheet(now=now.isoformat(), now_us=int(now.timestamp() * 1_000_000))
+        for envelope, _, events in applied:
+            self._blotter.record(sheet, envelope, events)
+        with transaction(self._live) as tx:
+            self._write(tx, sheet, applied, position)
+        self.owned.sequence = applied[-1][1]
+        metrics.fills.inc(len(sheet.trades))
+        return sheet.replies
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, tx: Transaction, sheet: Sheet, applied: Sequence[Applied], position: str) -> None:
+        first, last = applied[0][1], applied[-1][1]
+        checkpoint = (last, position, self.group, self.owned.epoch, self.owned.sequence)
+        journal = encode([envelope for envelope, _, _ in applied])
+        tx.queue(_CHECKPOINT, checkpoint, expect=1)
+        tx.queue(_JOURNAL, (self.group, self.owned.epoch, first, last, journal, sheet.now))
+        tx.copy(messages.TABLE, messages.COLUMNS, sheet.messages)
+        tx.copy("trading_trade", _TRADE_COLUMNS, sheet.trades)
+        ledger.write_transactions(tx, sheet.ledger)
+        ledger.lock_accounts(tx, sheet.ledger.accounts)
+        done = [e.command.id for e, _, _ in applied]
+        tx.queue("DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])", (array(done),))
+        if sheet.orders:
+            orders = sorted(sheet.orders.values(), key=attrgetter("order_id"))
+            tx.queue(_UPDATE_ORDERS, _order_values(orders, sheet.now), expect=len(orders))
+        for instrument, status in sheet.markets.items():
+            tx.queue("UPDATE trading_instrument SET status = %s WHERE id = %s", (status, instrument), expect=1)
+        ledger.write_postings(tx, sheet.ledger)
+
+    @property
+    def _live(self) -> psycopg.Connection[Any]:
+        assert self._connection is not None, "take_over comes first"
+        return self._connection
+
+    def _wait_for_lock(self) -> None:
+        while not self._stop.is_set():
+            row = self._live.execute(
+                "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (LOCK_CLASS, self.group)
+            ).fetchone()
+            if row and row[0]:
+                return
+            self._stop.wait(LOCK_RETRY_SECONDS)
+        raise InterruptedError(f"stopped while another worker owns group {self.group}")
+
+
+def _order_values(orders: Sequence[Working], now: str) -> tuple[str, ...]:
+    """The parameters of `_UPDATE_ORDERS`: an array literal per column."""
+    scales = [(order, order.market.scale, order.market.quote.scale) for order in orders]
+    return (
+        now,
+        array(order.order_id for order in orders),
+        array(order.status.value for order in orders),
+        array(scale.quantity_text(order.remaining) for order, scale, _ in scales),
+        array(scale.quantity_text(order.filled) for order, scale, _ in scales),
+        array(minor_text(order.notional, quote) for order, _, quote in scales),
+        array(minor_text(order.fee, order.receive_scale) for order in orders),
+        array(minor_text(order.held, order.hold_scale) for order in orders),
+        array(order.reason or '""' for order in orders),
+        array(order.priority or "NULL" for order in orders),
+        array(scale.quantity_text(order.quantity) for order, scale, _ in scales),
+        array(scale.price_text(order.bound) for order, scale, _ in scales),
+        array(scale.price_text(order.trigger_price) if order.trigger_price else "NULL" for order, scale, _ in scales),
+        array("t" if order.status in CLOSED else "f" for order in orders),
+    )
