@@ -1,0 +1,84 @@
+"""What may be asked of the matching core: frozen values, in ticks and lots.
+
+Prices count ticks, quantities count lots, both whole numbers. Ids are opaque strings that the caller
+chose; time and randomness never enter. `id` names the command: for `Place` it is the order's own id.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from matching.core.types import (
+    InstrumentId,
+    MarketStatus,
+    OrderId,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    UserId,
+)
+
+
+class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, tag_field="command", gc=False):
+    id: str
+    instrument: InstrumentId
+
+
+class Place(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """A new order.
+
+    `price` is the worst price the order may trade at: the limit of a LIMIT or STOP_LIMIT, the
+    protection price of a MARKET or STOP (what its hold covers). `stop_price` is 0 but for stops,
+    which are armed and wait for a `Trigger`.
+    """
+
+    user: UserId
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    price: int
+    quantity: int
+    stop_price: int = 0
+    post_only: bool = False
+    prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
+
+
+class Cancel(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """Take `order` out of the book (or disarm the stop)."""
+
+    order: OrderId
+
+
+class CancelAll(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """Take everything that `user` has in this instrument out, oldest first."""
+
+    user: UserId
+
+
+class Amend(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """Give `order` a new price and a new total quantity (what has been filled included)."""
+
+    order: OrderId
+    price: int
+    quantity: int
+
+
+class Trigger(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """Let an armed stop into the market; `price` is the price (in ticks) that triggered it."""
+
+    order: OrderId
+    price: int
+
+
+class Halt(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """Restrict the market: POST_ONLY, CANCEL_ONLY or HALTED."""
+
+    status: MarketStatus
+
+
+class Resume(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """Back to TRADING."""
+
+
+AnyCommand = Place | Cancel | CancelAll | Amend | Trigger | Halt | Resume
