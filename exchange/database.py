@@ -1,8 +1,8 @@
 """The one way to write in bulk: a PostgreSQL transaction with COPY and pipelined statements.
 
-`transaction()` opens it, at the edge: the caller's first line. What is inside gets the `Transaction` as an argument and so cannot run
-without one. Statements that nothing waits for are queued and go to the server together (libpq's pipeline
-mode); COPY can't be pipelined, so a queue is flushed before it.
+`transaction()` opens it, at the edge: the caller's first line. What is inside gets the `Transaction` as an
+argument and so cannot run without one. Statements that nothing waits for are queued and go to the server
+together (libpq's pipeline mode); COPY can't be pipelined, so a queue is flushed before it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Transaction:
         self._queue: list[tuple[str, Sequence[Any], int | None]] = [("BEGIN", (), None)]
 
     def queue(self, sql: str, params: Sequence[Any] = (), *, expect: int | None = None) -> None:
-        """Run `sql` with what is flushed next; raises `Unexpected` then if it changed other than `expect` rows."""
+        """Run `sql` with what is flushed next; raises `Unexpected` then if it changed other than `expect`
+        rows."""
         self._queue.append((sql, params, expect))
 
     def fetch(self, *statements: tuple[str, Sequence[Any]]) -> list[list[tuple[Any, ...]]]:

@@ -35,8 +35,12 @@ class Environment(BaseSettings):
     exchange_web_threads: int = Field(32, ge=1, le=512)
     exchange_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    exchange_order_timeout: float = Field(2.0, gt=0, description="seconds to wait for the matcher before a 202")
-    exchange_order_rate: int = Field(10, ge=1, description="orders a second and user, where nothing else is set")
+    exchange_order_timeout: float = Field(
+        2.0, gt=0, description="seconds to wait for the matcher before a 202"
+    )
+    exchange_order_rate: int = Field(
+        10, ge=1, description="orders a second and user, where nothing else is set"
+    )
 
 
 def _explain(error: ValidationError) -> NoReturn:

@@ -1,8 +1,9 @@
 """Range partitions on the primary key, made ahead of need.
 
-Ids are UUIDv7 (see `exchange.ids`) or ascending integers, so a range of ids is a range of time and the primary key stays one column.
-A table's rules stand in `Partitioned`; `ensure` makes what is missing. Every table has a default partition too: an insert never fails
-for want of a partition, it is only slower to clean up (`misplaced` counts such rows).
+Ids are UUIDv7 (see `exchange.ids`) or ascending integers, so a range of ids is a range of time and the
+primary key stays one column. A table's rules stand in `Partitioned`; `ensure` makes what is missing. Every
+table has a default partition too: an insert never fails for want of a partition, it is only slower to clean
+up (`misplaced` counts such rows).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ BLOCK = 5_000_000  # ids in one partition of a table that is partitioned by inte
 
 
 class CreatePartitioned(migrations.CreateModel):
-    """`CreateModel` for a table that is partitioned by range of its primary key, with its default partition."""
+    """`CreateModel` for a table that is partitioned by range of its primary key, with its default
+    partition."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         plain = schema_editor.sql_create_table
@@ -35,7 +37,8 @@ class CreatePartitioned(migrations.CreateModel):
 
 @dataclass(frozen=True)
 class Partitioned:
-    """How one table is cut. `extra` is SQL run for each new partition, `{partition}` standing for its name."""
+    """How one table is cut. `extra` is SQL run for each new partition, `{partition}` standing for its
+    name."""
 
     table: str
     span: Literal["day", "month", "block"]
@@ -99,7 +102,9 @@ def _wanted(table: Partitioned, now: datetime, ahead: int) -> Iterator[Partition
     if table.span == "month":
         start = start.replace(day=1)
     for _ in range(ahead + 1):
-        end = start + timedelta(days=1) if table.span == "day" else (start + timedelta(days=32)).replace(day=1)
+        end = (
+            start + timedelta(days=1) if table.span == "day" else (start + timedelta(days=32)).replace(day=1)
+        )
         label = start.strftime("%Y_%m_%d" if table.span == "day" else "%Y_%m")
         yield Partition(f"{table.table}_{label}", str(ids.floor(start)), str(ids.floor(end)))
         start = end

@@ -1,7 +1,7 @@
 """How commands travel and are kept: msgpack, as arrays.
 
-An `Envelope` is a command with what goes along with it. Neither the core nor the worker looks into the ticket:
-it is what the settlement needs to know of a new order.
+An `Envelope` is a command with what goes along with it. Neither the core nor the worker looks into the
+ticket: it is what the settlement needs to know of a new order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from matching.core.commands import AnyCommand
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where a new order's funds are and its fee goes (account ids), and the fee rates it was accepted under (millionths)."""
+    """Where a new order's funds are and its fee goes (account ids), and the fee rates it was accepted under
+    (millionths)."""
 
     number: int
     hold_account: int
@@ -30,7 +31,8 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OrderUpdate(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An order's state after a settlement: quantities in lots, amounts in minor units, time in microseconds."""
+    """An order's state after a settlement: quantities in lots, amounts in minor units, time in
+    microseconds."""
 
     order: str
     status: str

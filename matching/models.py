@@ -15,7 +15,8 @@ class SymbolGroup(models.Model):
 
 
 class Checkpoint(models.Model):
-    """How far a group's worker has come. Written in every settlement, under the epoch of the worker that owns it."""
+    """How far a group's worker has come. Written in every settlement, under the epoch of the worker that owns
+    it."""
 
     group = models.OneToOneField(SymbolGroup, on_delete=models.PROTECT, primary_key=True)
     epoch = models.BigIntegerField(default=0, help_text="raised by each worker that takes over")
@@ -30,7 +31,8 @@ class Checkpoint(models.Model):
 class JournalBatch(models.Model):
     """The commands of one settlement, packed, in the order in which they were applied.
 
-    The database refuses a batch that does not follow the one before it without a gap, or that comes from an older epoch.
+    The database refuses a batch that does not follow the one before it without a gap, or that comes from an
+    older epoch.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -46,7 +48,8 @@ class JournalBatch(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["group", "first_sequence"], name="journal_sequence_once"),
             models.CheckConstraint(
-                condition=models.Q(last_sequence__gte=models.F("first_sequence")), name="journal_range_not_empty"
+                condition=models.Q(last_sequence__gte=models.F("first_sequence")),
+                name="journal_range_not_empty",
             ),
         ]
 

@@ -1,6 +1,7 @@
 """Books and a heartbeat for readers, in Redis each second. Never used for recovery.
 
-`book:{symbol}`   {symbol, sequence, timestamp, bids: [[price, quantity], …], asks: …}, best first, at most DEPTH levels a side
+`book:{symbol}`   {symbol, sequence, timestamp, bids: [[price, quantity], …], asks: …}, best first, at most
+DEPTH levels a side
 `matcher:{group}` {epoch, sequence, timestamp}, gone a few seconds after its worker
 `tops`            hash of instrument id → "bid ask" in ticks, 0 for an empty side: after each batch
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import redis
@@ -37,7 +39,7 @@ class SnapshotWriter:
     def write(self, engine: Engine, sequence: int) -> None:
         timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         pipe = self.client.pipeline(transaction=False)
-        tops = {}
+        tops: dict[Any, Any] = {}
         for instrument, (symbol, scale) in self.symbols.items():
             bids, asks = engine.books[instrument].depth(DEPTH)
             book = {

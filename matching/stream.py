@@ -1,14 +1,15 @@
 """The Redis side of matching: commands in (a stream per group), replies and tops of books out.
 
-Nothing here is a source of truth. A command that Redis loses is sent again from PostgreSQL; one that comes twice is applied
-once (the worker asks PostgreSQL what is still pending); a lost reply is read from PostgreSQL by whoever waits.
-An entry of the stream is a list of envelopes, so that a batch costs Redis one command.
+Nothing here is a source of truth. A command that Redis loses is sent again from PostgreSQL; one that comes
+twice is applied once (the worker asks PostgreSQL what is still pending); a lost reply is read from PostgreSQL
+by whoever waits. An entry of the stream is a list of envelopes, so that a batch costs Redis one command.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import redis
 
@@ -38,19 +39,22 @@ class CommandStream:
         self._key = stream_key(group)
 
     def read(self, after: str, block_ms: int) -> tuple[str, list[Envelope]]:
-        """What came after position `after`, and the new position; waits up to `block_ms` for something to come."""
-        answer = self._client.xread({self._key: after}, count=ENTRIES_PER_READ, block=max(1, block_ms))
+        """What came after position `after`, and the new position; waits up to `block_ms` for something to
+        come."""
+        answer: Any = self._client.xread({self._key: after}, count=ENTRIES_PER_READ, block=max(1, block_ms))
         if not answer:
             return after, []
-        entries = answer[0][1] if isinstance(answer, list) else next(iter(answer.values()))[0]
+        entries = answer[0][1]
         envelopes = [envelope for _, fields in entries for envelope in decode_envelopes(fields[b"c"])]
         return entries[-1][0].decode(), envelopes
 
     def starting_point(self, checkpoint: str) -> str:
-        """Where to read on: the checkpoint, or the start of a stream that was lost and counts anew below it."""
+        """Where to read on: the checkpoint, or the start of a stream that was lost and counts anew below
+        it."""
         if not self._client.exists(self._key):
             return checkpoint
-        last = self._client.xinfo_stream(self._key)["last-generated-id"].decode()
+        state: Any = self._client.xinfo_stream(self._key)
+        last = state["last-generated-id"].decode()
         return checkpoint if _number(last) >= _number(checkpoint) else "0-0"
 
     def trim(self, before: str) -> None:
@@ -73,7 +77,7 @@ def publish(client: redis.Redis, replies: Iterable[tuple[str, Reply]], tops: Map
 
 def read_tops(client: redis.Redis, instruments: list[int]) -> dict[int, tuple[int, int]]:
     """Best bid and ask in ticks (0 where a side is empty) of each instrument that is known."""
-    values = client.hmget(TOPS, [str(instrument) for instrument in instruments])
+    values: Any = client.hmget(TOPS, [str(instrument) for instrument in instruments])
     found = {}
     for instrument, value in zip(instruments, values, strict=True):
         if value is not None:

@@ -2,8 +2,8 @@
 
     read a batch → what is still pending → core applies it in memory → settle in one transaction → tell
 
-Crash-only: what the worker knows is what PostgreSQL knows. If anything fails between reading and settling, the books in
-memory are thrown away and rebuilt; they are never patched. A core assertion ends the process.
+Crash-only: what the worker knows is what PostgreSQL knows. If anything fails between reading and settling,
+the books in memory are thrown away and rebuilt; they are never patched. A core assertion ends the process.
 
 Two workers of a group can't do harm: the second waits for the advisory lock, and a settlement under an
 old epoch fails. When Redis is away the worker polls the inbox table: slower, not broken.
@@ -11,11 +11,13 @@ old epoch fails. When Redis is away the worker polls the inbox table: slower, no
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import django.db
 import psycopg
 import redis
 import structlog
@@ -68,7 +70,9 @@ class Settlement(Protocol):
 
 
 class Worker:
-    def __init__(self, group: str, settlement: Settlement, client: redis.Redis, snapshots: SnapshotWriter) -> None:
+    def __init__(
+        self, group: str, settlement: Settlement, client: redis.Redis, snapshots: SnapshotWriter
+    ) -> None:
         self.group = group
         self._settlement = settlement
         self._client = client
@@ -86,8 +90,10 @@ class Worker:
                     self._step(stop)
             except InterruptedError:
                 break
-            except psycopg.Error as error:
-                log.error("settlement failed, books thrown away", group=self.group, error=str(error).split("\n")[0])
+            except (psycopg.Error, django.db.Error) as error:
+                log.error(
+                    "settlement failed, books thrown away", group=self.group, error=str(error).split("\n")[0]
+                )
                 metrics.rebuilds.inc()
                 self._settlement.close()
                 stop.wait(RETRY_SECONDS)
@@ -95,9 +101,12 @@ class Worker:
 
     def _take_over(self) -> None:
         started = time.monotonic()
+        gc.unfreeze()
         state = self._settlement.take_over()
         self._engine, self._sequence, self._position = state.engine, state.sequence, state.position
         self._connected = False
+        gc.collect()
+        gc.freeze()  # what was rebuilt lives long: no collection has to look at it
         self._snapshots.epoch, self._snapshots.symbols = state.epoch, state.symbols
         log.info(
             "took over",
@@ -147,7 +156,9 @@ class Worker:
     def _tell(self, replies: list[tuple[str, Reply]], instruments: set[int]) -> None:
         if self._connected:
             try:
-                stream.publish(self._client, replies, {i: self._snapshots.top(self._engine, i) for i in instruments})
+                stream.publish(
+                    self._client, replies, {i: self._snapshots.top(self._engine, i) for i in instruments}
+                )
             except redis.RedisError as error:
                 self._lost_redis(error)
 

@@ -1,9 +1,12 @@
-"""The intake transaction: a batch of candidates and changes becomes durable, or is turned away for good reason.
+"""The intake transaction: a batch of candidates and changes becomes durable, or is turned away for good
+reason.
 
     keys, numbers, funds in one round trip → decide in memory → COPY orders and events → commit
 
-Funds are read without a lock, decided on, and then held by the database as the orders go in. If somebody else was faster, the account's
-check refuses the transaction, and it is done again under locks. So locks are held for a moment only, and a hold never goes wrong.
+Funds are read without a lock, decided on, and held by the database at commit. If somebody else was faster,
+the account's check refuses the commit, and the batch is done again under locks: so accounts are locked for a
+moment only, and funds are never held twice. A rejected order is told to others here; a PENDING one when the
+matcher has come to it.
 """
 
 from __future__ import annotations
@@ -19,15 +22,16 @@ from exchange.database import NULL, Transaction, array, escape, transaction
 from matching.codec import Envelope, encode
 from matching.core.scale import minor_text
 from matching.core.types import Reason, Side
-from trading import ledger, messages
+from trading import messages
 from trading.candidates import AT_MARKET, Candidate
 
 TRIES = 4
 
 _ORDER_COLUMNS = (
-    "id, number, user_id, instrument_id, client_order_id, side, type, time_in_force, post_only, prevention, price, "
-    "stop_price, protection_price, quantity, remaining_quantity, filled_quantity, filled_notional, fee, status, reason, "
-    "hold_account_id, receive_account_id, held, maker_fee_rate, taker_fee_rate, trace_id, created_at, updated_at, closed_at"
+    "id, number, user_id, instrument_id, client_order_id, side, type, time_in_force, post_only, prevention, "
+    "price, stop_price, protection_price, quantity, remaining_quantity, filled_quantity, filled_notional, fee, "
+    "status, reason, hold_account_id, receive_account_id, held, maker_fee_rate, taker_fee_rate, trace_id, "
+    "created_at, updated_at, closed_at"
 )
 
 _KEYS = """
@@ -41,15 +45,17 @@ _FUNDS = "SELECT id, available FROM trading_account WHERE id = ANY (%s::bigint[]
 _FUNDS_LOCKED = f"{_FUNDS} ORDER BY id FOR NO KEY UPDATE"
 
 _CHANGES = """
-    INSERT INTO trading_pendingcommand (id, "group", order_id, kind, envelope, hold_account_id, held, created_at)
-    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::bytea[], %s::bigint[], %s::numeric[],
+    INSERT INTO trading_pendingcommand (id, "group", order_id, kind, envelope, hold_account_id, held,
+    created_at) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::bytea[],
+    %s::bigint[], %s::numeric[],
                          %s::timestamptz[])
     ON CONFLICT DO NOTHING RETURNING id::text"""
 
 
 @dataclass(slots=True)
 class Change:
-    """A command on what exists already. An amendment that needs more funds names the account and the amount."""
+    """A command on what exists already. An amendment that needs more funds names the account and the
+    amount."""
 
     group: str
     envelope: Envelope
@@ -73,7 +79,8 @@ class Accepted:
 def accept(
     connection: psycopg.Connection[Any], candidates: Sequence[Candidate], changes: Sequence[Change]
 ) -> Accepted:
-    """Commit the batch. Sets `number` and `reason` of candidates and `refused` of changes. Raises psycopg.Error."""
+    """Commit the batch. Sets `number` and `reason` of candidates and `refused` of changes. Raises
+    psycopg.Error."""
     reasons = [candidate.reason for candidate in candidates]
     for attempt in range(1, TRIES + 1):
         try:
@@ -89,10 +96,14 @@ def accept(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _accept(tx: Transaction, candidates: Sequence[Candidate], changes: Sequence[Change], *, locked: bool) -> Accepted:
+def _accept(
+    tx: Transaction, candidates: Sequence[Candidate], changes: Sequence[Change], *, locked: bool
+) -> Accepted:
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     funds_sql = _FUNDS_LOCKED if locked else _FUNDS
-    accounts = {c.hold_account for c in candidates} | {c.hold_account for c in changes if c.hold_account is not None}
+    accounts = {c.hold_account for c in candidates} | {
+        c.hold_account for c in changes if c.hold_account is not None
+    }
     keys, numbers, rows = tx.fetch(
         (_KEYS, _key_values(candidates)), (_NUMBERS, (len(candidates),)), (funds_sql, (array(accounts),))
     )
@@ -108,8 +119,9 @@ def _accept(tx: Transaction, candidates: Sequence[Candidate], changes: Sequence[
         else:
             accepted.pending.append(candidate)
     stored = accepted.pending + accepted.rejected
-    _write_changes(tx, changes, funds, now, lock=bool(stored))
-    tx.copy(messages.TABLE, messages.COLUMNS, [_message(candidate, accepted.created_at) for candidate in stored])
+    _write_changes(tx, changes, funds, now)
+    turned_away = [_message(candidate, accepted.created_at) for candidate in accepted.rejected]
+    tx.copy(messages.TABLE, messages.COLUMNS, turned_away)
     tx.copy("trading_order", _ORDER_COLUMNS, [_line(candidate, now) for candidate in stored])
     return accepted
 
@@ -134,18 +146,14 @@ def _take(funds: dict[int, Any], account: int, amount: int, scale: int) -> bool:
     return enough
 
 
-def _write_changes(
-    tx: Transaction, changes: Sequence[Change], funds: dict[int, Any], now: str, *, lock: bool
-) -> None:
+def _write_changes(tx: Transaction, changes: Sequence[Change], funds: dict[int, Any], now: str) -> None:
     for change in changes:
-        if change.hold and change.hold_account is not None:
-            if not _take(funds, change.hold_account, change.hold, change.hold_scale):
-                change.refused = Reason.INSUFFICIENT_FUNDS
+        account = change.hold_account
+        if change.hold and account and not _take(funds, account, change.hold, change.hold_scale):
+            change.refused = Reason.INSUFFICIENT_FUNDS
     wanted = [change for change in changes if not change.refused]
     if not wanted:
         return
-    if lock and any(change.hold for change in wanted):
-        ledger.lock_accounts(tx, sorted(funds))
     (rows,) = tx.fetch((_CHANGES, _change_values(wanted, now)))
     written = {row[0] for row in rows}
     for change in wanted:
@@ -154,7 +162,8 @@ def _write_changes(
 
 
 def _key_values(candidates: Sequence[Candidate]) -> tuple[Any, ...]:
-    """In the order of the key, so that two intakes that share keys wait for one another and do not deadlock."""
+    """In the order of the key, so that two intakes that share keys wait for one another and do not
+    deadlock."""
     ordered = sorted(candidates, key=lambda c: (c.draft.user_id, c.draft.client_order_id))
     return (
         array(c.draft.user_id for c in ordered),
@@ -189,9 +198,10 @@ def _line(candidate: Candidate, now: str) -> str:
     closed_at = now if rejected else NULL
     held = "0" if rejected else minor_text(candidate.hold, pays.scale)
     return (
-        f"{candidate.order_id}\t{candidate.number}\t{draft.user_id}\t{draft.market.id}\t{escape(draft.client_order_id)}\t"
-        f"{draft.side.name}\t{draft.type}\t{draft.time_in_force}\t{'t' if draft.post_only else 'f'}\t{draft.prevention}\t"
-        f"{price}\t{stop_price}\t{protection}\t{quantity}\t{quantity}\t0\t0\t0\t{_status(candidate)}\t"
+        f"{candidate.order_id}\t{candidate.number}\t{draft.user_id}\t{draft.market.id}\t"
+        f"{escape(draft.client_order_id)}\t{draft.side.name}\t{draft.type}\t{draft.time_in_force}\t"
+        f"{'t' if draft.post_only else 'f'}\t{draft.prevention}\t{price}\t{stop_price}\t{protection}\t"
+        f"{quantity}\t{quantity}\t0\t0\t0\t{'REJECTED' if rejected else 'PENDING'}\t"
         f"{candidate.reason or ''}\t{candidate.hold_account}\t{candidate.receive_account}\t{held}\t"
         f"{candidate.maker_rate}\t{candidate.taker_rate}\t{draft.trace_id}\t{now}\t{now}\t{closed_at}\n"
     )
@@ -210,14 +220,10 @@ def _message(candidate: Candidate, timestamp: str) -> str:
         order_type=draft.type,
         quantity=quantity,
         price=scale.price_text(draft.price) if draft.price else None,
-        status=_status(candidate),
+        status="REJECTED",
         filled_quantity="0",
         remaining_quantity=quantity,
-        reason=candidate.reason or "",
+        reason=str(candidate.reason),
         trace_id=draft.trace_id,
         timestamp=timestamp,
     )
-
-
-def _status(candidate: Candidate) -> str:
-    return "REJECTED" if candidate.reason else "PENDING"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exchange import ids
 from exchange.database import own_connection, transaction
@@ -44,10 +44,12 @@ class AccountBook:
             self._users.clear()
             self._fees.clear()
 
-    def _find(self, known: dict[AccountKey, int], key: AccountKey, institution_id: str, kind: Account.Kind) -> int:
-        user_id = key.owner if kind == Account.Kind.USER else None
+    def _find(
+        self, known: dict[AccountKey, int], key: AccountKey, institution_id: str, kind: Account.Kind
+    ) -> int:
+        owner: dict[str, Any] = {"user_id": key.owner} if kind == Account.Kind.USER else {}
         account, _ = Account.objects.get_or_create(
-            kind=kind, institution_id=institution_id, user_id=user_id, asset_id=key.asset
+            kind=kind, institution_id=institution_id, asset_id=key.asset, **owner
         )
         with self._lock:
             known[key] = account.pk
@@ -58,7 +60,8 @@ account_book = AccountBook()
 
 
 def deposit(*, user: User, asset: Asset, amount: Decimal, trace_id: str) -> str:
-    """Credit `user` with `amount`, against the custody account of the institution; the ledger transaction's id.
+    """Credit `user` with `amount`, against the custody account of the institution; the ledger transaction's
+    id.
 
     Raises ValueError for an amount that is not positive or finer than the asset's scale.
     """

@@ -12,7 +12,8 @@ from trading.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The new limit (or protection) price in ticks, the total quantity in lots, the extra hold in minor units at `scale`."""
+    """The new limit (or protection) price in ticks, the total quantity in lots, the extra hold in minor units
+    at `scale`."""
 
     bound: int
     quantity: int
@@ -24,16 +25,18 @@ class Terms:
 def terms(order: Order, price: int | None, quantity: int | None) -> Terms:
     """The amendment in full; `refused` says why it cannot be: a market order or stop has no price to change.
 
-    The order may fill before the amendment reaches the book. What it must hold then grows or shrinks in proportion to what is filled, so
-    the extra is the greater of the two ends, nothing more filled and all of it: enough in every case. What is
-    too much is released when the amendment is applied.
+    The order may fill before the amendment reaches the book. What it must hold then grows or shrinks in
+    proportion to what is filled, so the extra is the greater of the two ends, nothing more filled and all of
+    it: enough in every case. What is too much is released when the amendment is applied.
     """
     market = catalog.by_id(order.instrument_id)
     scale, buying = market.scale, order.side == Side.BUY.name
     paid = market.quote if buying else market.base
-    bound = scale.to_ticks(order.price if order.price is not None else order.protection_price)
+    bound = scale.to_ticks(order.bound)
     total, remaining = scale.to_lots(order.quantity), scale.to_lots(order.remaining_quantity)
-    assert bound is not None and total is not None and remaining is not None, "a stored order is in ticks and lots"
+    assert bound is not None and total is not None and remaining is not None, (
+        "a stored order is in ticks and lots"
+    )
     new_bound = bound if price is None else price
     new_total = total if quantity is None else quantity
     refused = ""

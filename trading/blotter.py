@@ -1,8 +1,8 @@
 """The money side of what the core did: turns events into rows, in memory, writing nothing.
 
-The blotter keeps, for each live order, what the core does not know: fills, fees, the accounts behind it. It belongs to one
-worker and is thrown away with the books when a settlement fails. Amounts are in minor units, prices in ticks,
-quantities in lots; `trading.settlement` writes the `Sheet` that a batch fills.
+The blotter keeps, for each live order, what the core does not know: fills, fees, the accounts behind it. It
+belongs to one worker and is thrown away with the books when a settlement fails. Amounts are in minor units,
+prices in ticks, quantities in lots; `trading.settlement` writes the `Sheet` that a batch fills.
 """
 
 from __future__ import annotations
@@ -195,8 +195,8 @@ class Blotter:
         buyer_is_maker = buyer is maker
         sheet.trades.append(
             f"{trade_id}\t{event.number}\t{market.id}\t{price}\t{quantity}\t{buyer.order_id}\t{seller.order_id}\t"
-            f"{buyer.user_id}\t{seller.user_id}\t{'t' if buyer_is_maker else 'f'}\t{buyer_fee_text}\t{seller_fee_text}\t"
-            f"{sheet.now}\n"
+            f"{buyer.user_id}\t{seller.user_id}\t{'t' if buyer_is_maker else 'f'}\t{buyer_fee_text}\t"
+            f"{seller_fee_text}\t{sheet.now}\n"
         )
         base_asset, quote_asset = market.base, market.quote
         sheet.ledger.add(
@@ -242,7 +242,6 @@ class Blotter:
     def _report(self, sheet: Sheet, order: Working, trace_id: str) -> None:
         scale = order.market.scale
         sheet.orders[order.order_id] = order
-        sheet.ledger.accounts.add(order.hold_account)
         sheet.messages.append(
             messages.order_event(
                 order_id=order.order_id,

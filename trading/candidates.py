@@ -1,7 +1,8 @@
-"""From a draft to an order that could be accepted: where its funds are, what it must hold, what it may trade at.
+"""From a draft to an order that could be accepted: where its funds are, what it must hold, what it may trade
+at.
 
-Runs in the request's thread, before the batch: nothing here locks or writes (but that a user's account is opened
-at first need). The last word on funds has `trading.acceptance`.
+Runs in the request's thread, before the batch: nothing here locks or writes (but that a user's account is
+opened at first need). The last word on funds has `trading.acceptance`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class Candidate:
         elif not self.bound:
             self.reason = Reason.NO_LIQUIDITY
         scale = market.scale
-        self.hold = scale.quote_minor(self.bound, draft.quantity) if buying else scale.base_minor(draft.quantity)
+        self.hold = (
+            scale.quote_minor(self.bound, draft.quantity) if buying else scale.base_minor(draft.quantity)
+        )
 
     def envelope(self, reply_to: str) -> Envelope:
         draft = self.draft
@@ -86,7 +89,12 @@ class Candidate:
             prevention=draft.prevention,
         )
         ticket = Ticket(
-            self.number, self.hold_account, self.receive_account, self.fee_account, self.maker_rate, self.taker_rate
+            self.number,
+            self.hold_account,
+            self.receive_account,
+            self.fee_account,
+            self.maker_rate,
+            self.taker_rate,
         )
         return Envelope(place, draft.trace_id, reply_to, ticket)
 
@@ -97,7 +105,8 @@ def prepare(drafts: Sequence[Draft], member: Member) -> list[Candidate]:
 
 
 def best_prices(markets: Iterable[Market]) -> dict[int, Top]:
-    """Best prices as of the last settlement, from Redis or, if it is away or does not know, from PostgreSQL."""
+    """Best prices as of the last settlement, from Redis or, if it is away or does not know, from
+    PostgreSQL."""
     wanted = [market.id for market in markets]
     if not wanted:
         return {}
@@ -145,10 +154,14 @@ class _Fees:
         self._read_at = float("-inf")
 
     def rates(self, institution: str, instrument: int) -> tuple[int, int]:
-        """Maker and taker rate: the instrument's own schedule, else the institution's general one, else none."""
+        """Maker and taker rate: the instrument's own schedule, else the institution's general one, else
+        none."""
         if time.monotonic() - self._read_at >= FEE_KEEP_SECONDS:
             self._rates = {
-                (str(row.institution_id), row.instrument_id): (int(row.maker.scaleb(6)), int(row.taker.scaleb(6)))
+                (str(row.institution_id), row.instrument_id): (
+                    int(row.maker.scaleb(6)),
+                    int(row.taker.scaleb(6)),
+                )
                 for row in FeeSchedule.objects.all()
             }
             self._read_at = time.monotonic()

@@ -1,6 +1,8 @@
-"""Instruments and assets as the order path needs them: loaded from PostgreSQL, kept for a second, in integers.
+"""Instruments and assets as the order path needs them: loaded from PostgreSQL, kept for a second, in
+integers.
 
-Read by every request, so it is a plain dictionary swapped as a whole; a change by an operator is seen within `KEEP_SECONDS`.
+Read by every request, so it is a plain dictionary swapped as a whole; a change by an operator is seen within
+`KEEP_SECONDS`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class AssetView:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One instrument; quantities in lots, prices in ticks, `min_notional` in minor units of the quote asset."""
+    """One instrument; quantities in lots, prices in ticks, `min_notional` in minor units of the quote
+    asset."""
 
     id: int
     symbol: str
@@ -99,7 +102,8 @@ class Catalog:
 
 
 def group_of(symbol: str, assigned: str | None, groups: list[str]) -> str:
-    """The group that matches `symbol`: as assigned, else by rendezvous hashing, so that a new group moves few symbols."""
+    """The group that matches `symbol`: as assigned, else by rendezvous hashing, so that a new group moves few
+    symbols."""
     if assigned or not groups:
         return assigned or ""
     return max(groups, key=lambda group: hashlib.blake2b(f"{group} {symbol}".encode()).digest())
@@ -109,7 +113,9 @@ def _view(row: Instrument, assets: dict[int, AssetView], groups: list[str]) -> M
     base, quote = assets[row.base_id], assets[row.quote_id]
     scale = InstrumentScale(row.tick_size.normalize(), row.lot_size.normalize(), base.scale, quote.scale)
     min_lots, max_lots = scale.to_lots(row.min_quantity), scale.to_lots(row.max_quantity)
-    assert min_lots is not None and max_lots is not None, f"{row.symbol}: quantity limits are multiples of the lot"
+    assert min_lots is not None and max_lots is not None, (
+        f"{row.symbol}: quantity limits are multiples of the lot"
+    )
     return Market(
         id=row.id,
         symbol=row.symbol,

@@ -3,9 +3,9 @@
     request threads → one queue → the intake thread: one transaction for all that waits → stream
     reply → request thread
 
-`place`, `cancel`, `cancel_all` and `amend` block until the matcher has settled or is late; then they say what PostgreSQL
-says. What they return is committed. psycopg.Error means that PostgreSQL is away and nothing is known: the caller may
-send the same `client_order_id` again.
+`place`, `cancel`, `cancel_all` and `amend` block until the matcher has settled or is late; then they say what
+PostgreSQL says. What they return is committed. psycopg.Error means that PostgreSQL is away and nothing is
+known: the caller may send the same `client_order_id` again.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class Intake:
         threading.Thread(target=self._run, name="intake", daemon=True).start()
 
     def submit(self, request: Request, settled: Callable[[], bool]) -> None:
-        """Block until the request is settled or late. `settled` asks PostgreSQL, for when no reply can come."""
+        """Block until the request is settled or late. `settled` asks PostgreSQL, for when no reply can
+        come."""
         self._queue.put(request)
         waited = 0.0
         while waited < env.exchange_order_timeout:
@@ -192,10 +193,16 @@ class Intake:
             outgoing[group].append(envelope)
 
     def _failed(self, batch: list[Request], error: Exception) -> None:
-        """The transaction failed. Away is away for all; anything else may be one request's fault, so they go one by one."""
+        """The transaction failed. Away is away for all; anything else may be one request's fault, so they go
+        one by one."""
         away = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         if away or not isinstance(error, psycopg.Error) or len(batch) == 1:
-            log.error("intake failed", requests=len(batch), error=str(error).split("\n")[0], kind=type(error).__name__)
+            log.error(
+                "intake failed",
+                requests=len(batch),
+                error=str(error).split("\n")[0],
+                kind=type(error).__name__,
+            )
             if away and self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -232,11 +239,15 @@ def place(drafts: Sequence[Draft], member: Member) -> list[Placed]:
     late = [
         candidate.order_id
         for candidate in candidates
-        if not candidate.reason and candidate.order_id not in request.replies and candidate.order_id not in known
+        if not candidate.reason
+        and candidate.order_id not in request.replies
+        and candidate.order_id not in known
     ]
     read = orders.order_views(late) if late else {}
     earlier = orders.earlier_orders([c.draft for c in candidates if c.order_id in known]) if known else {}
-    return [_placed(candidate, request, read, earlier, candidate.order_id in known) for candidate in candidates]
+    return [
+        _placed(candidate, request, read, earlier, candidate.order_id in known) for candidate in candidates
+    ]
 
 
 def _placed(
@@ -308,7 +319,8 @@ def cancel_all(user_id: str, market: Market | None, trace_id: str) -> list[Order
 
 
 def set_market_status(market: Market, status: MarketStatus, trace_id: str) -> bool:
-    """Halt or resume a market, in the order of its commands; False if the matcher is late (it will be done)."""
+    """Halt or resume a market, in the order of its commands; False if the matcher is late (it will be
+    done)."""
     resuming = status is MarketStatus.TRADING
     command = Resume(uuid7(), market.id) if resuming else Halt(uuid7(), market.id, status)
     request = Request(changes=[Change(market.group, Envelope(command, trace_id, intake().replies.channel))])
@@ -320,9 +332,15 @@ def _change(
     order: Order, command: Cancel | Amend, trace_id: str, terms: amendments.Terms | None = None
 ) -> Changed:
     market = catalog.by_id(order.instrument_id)
-    change = Change(market.group, Envelope(command, trace_id, intake().replies.channel), order_id=str(order.pk))
+    change = Change(
+        market.group, Envelope(command, trace_id, intake().replies.channel), order_id=str(order.pk)
+    )
     if terms is not None:
-        change.hold_account, change.hold, change.hold_scale = order.hold_account_id, terms.extra_hold, terms.scale
+        change.hold_account, change.hold, change.hold_scale = (
+            order.hold_account_id,
+            terms.extra_hold,
+            terms.scale,
+        )
     request = Request(changes=[change])
     if order.status == Status.PENDING:
         request.before.append((market.group, lost.envelope_of(order)))

@@ -49,10 +49,12 @@ class LostCommands:
 def envelope_of(order: Order) -> Envelope:
     """The command that placed `order`, made anew from its row."""
     scale = catalog.by_id(order.instrument_id).scale
-    bound = scale.to_ticks(order.price if order.price is not None else order.protection_price)
+    bound = scale.to_ticks(order.bound)
     stop_price = 0 if order.stop_price is None else scale.to_ticks(order.stop_price)
     quantity = scale.to_lots(order.quantity)
-    assert bound is not None and stop_price is not None and quantity is not None, "a stored order is in ticks and lots"
+    assert bound is not None and stop_price is not None and quantity is not None, (
+        "a stored order is in ticks and lots"
+    )
     receive = Account.objects.get(pk=order.receive_account_id)
     fees = Account.objects.get(
         kind=Account.Kind.FEES, institution_id=receive.institution_id, asset_id=receive.asset_id

@@ -7,9 +7,7 @@ from exchange.partitions import Partitioned
 _guard = "SELECT guard_table('{{partition}}', '{table}')"
 
 TABLES = [
-    Partitioned(
-        "trading_order", "month", (_guard.format(table="trading_order"),), "WITH (fillfactor = 70)"
-    ),
+    Partitioned("trading_order", "month", (_guard.format(table="trading_order"),), "WITH (fillfactor = 70)"),
     Partitioned(
         "trading_trade",
         "day",

@@ -1,7 +1,9 @@
-"""A group's books and blotter, rebuilt from PostgreSQL: at a worker's start and after every failed settlement.
+"""A group's books and blotter, rebuilt from PostgreSQL: at a worker's start and after every failed
+settlement.
 
-Reads open orders only, by the partial index on them; PENDING ones are not in a book yet, their commands are in the stream or come by
-the sweep. `load` changes nothing, so `verify` uses it too; `recover` takes ownership first.
+Reads open orders only, by the partial index on them; PENDING ones are not in a book yet, their commands are
+in the stream or come by the sweep. `load` changes nothing, so `verify` uses it too; `recover` takes ownership
+first.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class Owned(Loaded):
 
 
 _OPEN_ORDERS = """
-    SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force, o.post_only,
+    SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force,
+    o.post_only,
            o.prevention, o.status, o.priority, o.hold_account_id, o.receive_account_id, fees.id,
            o.maker_fee_rate, o.taker_fee_rate,
            (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
@@ -59,13 +62,16 @@ _OPEN_ORDERS = """
       JOIN trading_asset quote ON quote.id = i.quote_id
       JOIN trading_account receive ON receive.id = o.receive_account_id
       JOIN trading_asset received ON received.id = receive.asset_id
-      JOIN trading_account fees ON fees.institution_id = receive.institution_id AND fees.asset_id = receive.asset_id
+      JOIN trading_account fees ON fees.institution_id = receive.institution_id AND fees.asset_id =
+      receive.asset_id
                                AND fees.kind = 'FEES'
      WHERE o.instrument_id = ANY (%s) AND o.closed_at IS NULL
        AND o.status IN ('OPEN', 'PARTIALLY_FILLED', 'PENDING_TRIGGER')
      ORDER BY o.priority"""
 
-_LAST_TRADES = "SELECT i, (SELECT max(number) FROM trading_trade WHERE instrument_id = i) FROM unnest(%s::bigint[]) AS i"
+_LAST_TRADES = (
+    "SELECT i, (SELECT max(number) FROM trading_trade WHERE instrument_id = i) FROM unnest(%s::bigint[]) AS i"
+)
 
 
 def recover(connection: psycopg.Connection[Any], group: str) -> Owned:
@@ -80,7 +86,9 @@ def recover(connection: psycopg.Connection[Any], group: str) -> Owned:
     assert row is not None
     catalog.forget()
     loaded = load(connection, [market for market in catalog.markets() if market.group == group])
-    return Owned(loaded.engine, loaded.blotter, loaded.markets, epoch=row[0], sequence=row[1], position=row[2])
+    return Owned(
+        loaded.engine, loaded.blotter, loaded.markets, epoch=row[0], sequence=row[1], position=row[2]
+    )
 
 
 def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
@@ -101,8 +109,33 @@ def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
 def _restore(
     engine: Engine, blotter: Blotter, markets: dict[int, Market], users: dict[str, str], row: tuple[Any, ...]
 ) -> None:
-    (order_id, number, user_id, instrument, side, kind, time_in_force, post_only, prevention, status, priority) = row[:11]
-    (hold, receive, fees, maker_rate, taker_rate, bound, stop_price, quantity, remaining, filled, notional, fee) = row[11:23]
+    (
+        order_id,
+        number,
+        user_id,
+        instrument,
+        side,
+        kind,
+        time_in_force,
+        post_only,
+        prevention,
+        status,
+        priority,
+    ) = row[:11]
+    (
+        hold,
+        receive,
+        fees,
+        maker_rate,
+        taker_rate,
+        bound,
+        stop_price,
+        quantity,
+        remaining,
+        filled,
+        notional,
+        fee,
+    ) = row[11:23]
     user_id = users.setdefault(user_id, user_id)  # one string per user, however many orders
     order = BookOrder(
         id=order_id,

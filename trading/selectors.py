@@ -1,12 +1,12 @@
 """Reads of the trading API: one user's orders, trades and money, and the trades of a market.
 
-Lists come newest first and take the key of the last row of the page before (`before`). They ask for one row more than
-`limit`, so the caller knows if there is another page. Ids are UUIDv7, so a span of time is a range of ids, which names
-the partitions to look at.
+Lists come newest first and take the key of the last row of the page before (`before`). They ask for one row
+more than `limit`, so the caller knows if there is another page. Ids are UUIDv7, so a span of time is a range
+of ids, which names the partitions to look at.
 
-Trades have a partition a day. A list of them looks at the latest day first, then at a month, and only then at all there are, so
-that busy markets and users are answered from few partitions. Known limitation: who has traded less than a page in a month pays for
-the plan over all partitions.
+Trades have a partition a day. A list of them looks at the latest day first, then at a month, and only then at
+all there are, so that busy markets and users are answered from few partitions. Known limitation: who has
+traded less than a page in a month pays for the plan over all partitions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from exchange import ids
-from trading.catalog import Market, catalog
+from trading.catalog import Market
 from trading.models import Account, Order, Posting, Trade
 from trading.orders import order_view
 from trading.shapes import OrderView
@@ -125,7 +125,9 @@ def _newest(rows: QuerySet[Any], before: UUID | None) -> QuerySet[Any]:
     return rows if before is None else rows.filter(id__lt=before)
 
 
-def _from_few_partitions(parts: list[QuerySet[Any]], before: UUID | None, limit: int, order: str) -> list[Any]:
+def _from_few_partitions(
+    parts: list[QuerySet[Any]], before: UUID | None, limit: int, order: str
+) -> list[Any]:
     newest = datetime.now(UTC) if before is None else ids.moment(before)
     for span in (DAY, 31 * DAY):
         since = ids.floor(newest - span)

@@ -1,10 +1,8 @@
 """Settlement: what a batch of commands did becomes durable, in one transaction that this file opens.
 
-Orders, trades, ledger, outbox, journal and checkpoint commit together or not at all. The connection holds the group's advisory
-lock, so losing it loses the ownership too, and every settlement names the epoch it believes in.
-
-Order matters inside the transaction. Rows that lock nothing go first. Then the accounts are locked in one order; commands that
-were applied leave the inbox and orders change (the database releases their holds), and last the postings move the money.
+Orders, trades, ledger, outbox, journal and checkpoint commit together or not at all. The connection holds the
+group's advisory lock, so losing it loses the ownership too, and every settlement names the epoch it believes
+in.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 import psycopg
+from django.db import connections
 
 from exchange import metrics
 from exchange.database import Transaction, array, transaction
@@ -54,12 +53,12 @@ _UPDATE_ORDERS = """
            filled_notional = n.notional, fee = n.fee, held = n.held, reason = n.reason, priority = n.priority,
            quantity = n.quantity, price = CASE WHEN o.price IS NULL THEN NULL ELSE n.bound END,
            trigger_price = coalesce(n.trigger_price, o.trigger_price),
-           triggered_at = CASE WHEN n.trigger_price IS NULL THEN o.triggered_at ELSE coalesce(o.triggered_at, n.now) END,
-           updated_at = n.now, closed_at = CASE WHEN n.closed THEN n.now END
+           triggered_at = CASE WHEN n.trigger_price IS NULL THEN o.triggered_at ELSE coalesce(o.triggered_at,
+           n.now) END, updated_at = n.now, closed_at = CASE WHEN n.closed THEN n.now END
       FROM (SELECT *, %s::timestamptz AS now FROM unnest(
-            %s::uuid[], %s::text[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::text[],
-            %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::boolean[])
-            AS t (id, status, remaining, filled, notional, fee, held, reason, priority, quantity, bound, trigger_price,
+            %s::uuid[], %s::text[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
+            %s::text[], %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::boolean[]) AS t (id,
+            status, remaining, filled, notional, fee, held, reason, priority, quantity, bound, trigger_price,
                   closed)) AS n
      WHERE o.id = n.id"""
 
@@ -96,7 +95,8 @@ class GroupSettlement:
 
     def inbox(self) -> list[Envelope]:
         rows = self._live.execute(
-            'SELECT envelope FROM trading_pendingcommand WHERE "group" = %s ORDER BY id LIMIT 1000', (self.group,)
+            'SELECT envelope FROM trading_pendingcommand WHERE "group" = %s ORDER BY id LIMIT 1000',
+            (self.group,),
         ).fetchall()
         return [decode_envelope(row[0]) for row in rows]
 
@@ -112,6 +112,9 @@ class GroupSettlement:
         return sheet.replies
 
     def close(self) -> None:
+        """Let go of the group: its lock ends with the connection. Django's own connection may be as dead, so
+        it goes too."""
+        connections["default"].close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -125,15 +128,16 @@ class GroupSettlement:
         tx.copy(messages.TABLE, messages.COLUMNS, sheet.messages)
         tx.copy("trading_trade", _TRADE_COLUMNS, sheet.trades)
         ledger.write_transactions(tx, sheet.ledger)
-        ledger.lock_accounts(tx, sheet.ledger.accounts)
+        ledger.write_postings(tx, sheet.ledger)
         done = [e.command.id for e, _, _ in applied]
         tx.queue("DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])", (array(done),))
         if sheet.orders:
             orders = sorted(sheet.orders.values(), key=attrgetter("order_id"))
             tx.queue(_UPDATE_ORDERS, _order_values(orders, sheet.now), expect=len(orders))
         for instrument, status in sheet.markets.items():
-            tx.queue("UPDATE trading_instrument SET status = %s WHERE id = %s", (status, instrument), expect=1)
-        ledger.write_postings(tx, sheet.ledger)
+            tx.queue(
+                "UPDATE trading_instrument SET status = %s WHERE id = %s", (status, instrument), expect=1
+            )
 
     @property
     def _live(self) -> psycopg.Connection[Any]:
@@ -167,6 +171,9 @@ def _order_values(orders: Sequence[Working], now: str) -> tuple[str, ...]:
         array(order.priority or "NULL" for order in orders),
         array(scale.quantity_text(order.quantity) for order, scale, _ in scales),
         array(scale.price_text(order.bound) for order, scale, _ in scales),
-        array(scale.price_text(order.trigger_price) if order.trigger_price else "NULL" for order, scale, _ in scales),
+        array(
+            scale.price_text(order.trigger_price) if order.trigger_price else "NULL"
+            for order, scale, _ in scales
+        ),
         array("t" if order.status in CLOSED else "f" for order in orders),
     )

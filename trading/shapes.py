@@ -15,8 +15,8 @@ from trading.catalog import Market
 class Draft(msgspec.Struct, frozen=True, gc=False):
     """A new order whose form is right: in ticks and lots, not yet checked against funds or the market.
 
-    `price` is 0 for MARKET and STOP, `stop_price` 0 for all but stops. `fingerprint` is a signed 64-bit hash of the
-    request's body, which tells a retry from another order under the same `client_order_id`.
+    `price` is 0 for MARKET and STOP, `stop_price` 0 for all but stops. `fingerprint` is a signed 64-bit hash
+    of the request's body, which tells a retry from another order under the same `client_order_id`.
     """
 
     market: Market
@@ -90,7 +90,8 @@ def draft_view(draft: Draft, order_id: str, number: int, created_at: str, state:
 
 
 def average_price(market: Market, notional: int, lots: int) -> str | None:
-    """Notional (minor units) over quantity (lots), rounded half up to the quote asset's scale; None before a fill."""
+    """Notional (minor units) over quantity (lots), rounded half up to the quote asset's scale; None before a
+    fill."""
     if not lots:
         return None
     base = market.scale.base_minor(lots)
@@ -100,4 +101,6 @@ def average_price(market: Market, notional: int, lots: int) -> str | None:
 
 def time_text(microseconds: int) -> str:
     """RFC 3339 in UTC with microseconds."""
-    return datetime.fromtimestamp(microseconds / 1_000_000, tz=UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    return (
+        datetime.fromtimestamp(microseconds / 1_000_000, tz=UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    )

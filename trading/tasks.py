@@ -19,7 +19,8 @@ _lost = LostCommands()
 
 @shared_task(name="trading.sweep")
 def sweep() -> int:
-    """Send again what no matcher has applied; how many commands. A matcher applies each once, however often it comes."""
+    """Send again what no matcher has applied; how many commands. A matcher applies each once, however often
+    it comes."""
     found = _lost.find()
     if found:
         try:

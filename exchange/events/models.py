@@ -8,8 +8,8 @@ from django.db import models
 class OutboxEvent(models.Model):
     """One message for Kafka; `message` is the whole envelope as JSON text, ready to be sent.
 
-    The table is partitioned by ranges of `id` (see `exchange.partitions`): ids are given at insert, so they order
-    the events of one key, and rows that were published leave with their partition.
+    The table is partitioned by ranges of `id` (see `exchange.partitions`): ids are given at insert, so they
+    order the events of one key, and rows that were published leave with their partition.
     """
 
     class Status(models.TextChoices):
@@ -21,7 +21,9 @@ class OutboxEvent(models.Model):
     topic = models.CharField(max_length=50)
     key = models.CharField(max_length=100)
     message = models.TextField()
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING, db_default=Status.PENDING)
+    status = models.CharField(
+        max_length=10, choices=Status.choices, default=Status.PENDING, db_default=Status.PENDING
+    )
     tries = models.PositiveSmallIntegerField(default=0, db_default=0)
     published_at = models.DateTimeField(null=True, blank=True)
 

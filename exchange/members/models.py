@@ -1,4 +1,5 @@
-"""Who takes part: institutions (the banks and brokers that run the exchange under their name) and their users."""
+"""Who takes part: institutions (the banks and brokers that run the exchange under their name) and their
+users."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     email = models.EmailField(unique=True)
-    institution = models.ForeignKey(Institution, on_delete=models.PROTECT, related_name="users", null=True, blank=True)
+    institution = models.ForeignKey(
+        Institution, on_delete=models.PROTECT, related_name="users", null=True, blank=True
+    )
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.TRADER)
     order_rate = models.PositiveIntegerField(
         null=True, blank=True, help_text="orders a second; empty: the institution's"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 
 from exchange.env import env
 
-_shared = [
+_shared: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

@@ -29,8 +29,8 @@ class BatchView(ApiView):
     @extend_schema(
         operation_id="placeOrders",
         summary="Place up to 100 orders, each answered on its own",
-        description="They are accepted together and reach the market in this order; one that fails does not stop the others. "
-        "The request counts as many orders as it has.",
+        description="They are accepted together and reach the market in this order; one that fails does not "
+        "stop the others. The request counts as many orders as it has.",
         tags=["orders"],
         request=json(PlaceOrders),
         examples=examples.PLACE_ORDERS,
@@ -59,7 +59,8 @@ def _orders(raw: Any) -> list[Any]:
     if type(raw) is not dict:
         raise invalid([FieldError("", "invalid", "must be an object with the field orders")])
     errors = [
-        FieldError(name, "unknown", "is not a field here: orders") for name in sorted(raw.keys() - {"orders"})[:1]
+        FieldError(name, "unknown", "is not a field here: orders")
+        for name in sorted(raw.keys() - {"orders"})[:1]
     ]
     orders = raw.get("orders")
     if type(orders) is not list or not 1 <= len(orders) <= MAX_ORDERS:

@@ -1,7 +1,7 @@
 """JSON of an order request into plain values, with nothing lost that a field's error should name.
 
-The standard library's scanner and not msgspec: a name given twice, NaN and 1e400 are to be told by field, and this
-costs one microsecond more an order.
+The standard library's scanner and not msgspec: a name given twice, NaN and 1e400 are to be told by field, and
+this costs one microsecond more an order.
 """
 
 from __future__ import annotations

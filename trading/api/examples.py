@@ -35,4 +35,6 @@ PLACE_ORDER = [
     OpenApiExample("Stop limit", value=_STOP, request_only=True),
 ]
 PLACE_ORDERS = [OpenApiExample("Two orders", value={"orders": [_LIMIT, _MARKET]}, request_only=True)]
-AMEND_ORDER = [OpenApiExample("New price and quantity", value={"price": "49990", "quantity": "0.4"}, request_only=True)]
+AMEND_ORDER = [
+    OpenApiExample("New price and quantity", value={"price": "49990", "quantity": "0.4"}, request_only=True)
+]

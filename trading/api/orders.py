@@ -1,4 +1,4 @@
-"""REST: a trader's orders. What is sent counts towards the order rate; to cancel is free, as it lessens risk."""
+"""REST: a trader's orders. What is sent counts towards the order rate; cancelling does not."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ class OrdersView(ApiView):
         parameters=[
             reading.SYMBOL,
             OpenApiParameter("status", str, description=f"one or several with commas between: {STATUSES}"),
-            OpenApiParameter("from", {"type": "string", "format": "date-time"}, description="placed at or after"),
+            OpenApiParameter(
+                "from", {"type": "string", "format": "date-time"}, description="placed at or after"
+            ),
             OpenApiParameter("to", {"type": "string", "format": "date-time"}, description="placed before"),
             *reading.PAGE,
         ],

@@ -31,7 +31,9 @@ def placed(result: Placed) -> tuple[int, OrderView] | Problem:
     order = result.order
     if order is None:
         return Problem(
-            409, "client_order_id_conflict", "You have used this client_order_id for an order with other terms."
+            409,
+            "client_order_id_conflict",
+            "You have used this client_order_id for an order with other terms.",
         )
     if result.outcome is Outcome.REJECTED:
         return _about(422, order.reason or "", order)

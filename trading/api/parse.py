@@ -1,13 +1,15 @@
 """From the values of a request to a `Draft`: the rules on the form of an order, all broken ones told at once.
 
-Reads nothing but the catalog and changes nothing. What depends on funds or on the market comes later, as a reject.
+Reads nothing but the catalog and changes nothing. What depends on funds or on the market comes later, as a
+reject.
 
     price          LIMIT and STOP_LIMIT only          stop_price     STOP and STOP_LIMIT only
     time_in_force  GTC, IOC, FOK; a MARKET or STOP never rests: IOC, FOK (the first is the default)
     post_only      LIMIT with GTC only
 
-Decimals are texts in plain notation with at most 18 digits on either side of the point. A price and what an order is worth
-are bounded too, so that every number fits the database's `numeric(36,18)` and the 64 bits of a message.
+Decimals are texts in plain notation with at most 18 digits on either side of the point. A price and what an
+order is worth are bounded too, so that every number fits the database's `numeric(36,18)` and the 64 bits of a
+message.
 """
 
 from __future__ import annotations
@@ -70,14 +72,20 @@ def read_order(raw: Any, user_id: str, trace_id: str) -> Draft | list[FieldError
         reader.goes_with("price", kind, kind in LIMITED)
         reader.goes_with("stop_price", kind, kind in STOPS)
         if post_only and (kind is not OrderType.LIMIT or time_in_force is not TimeInForce.GTC):
-            reader.wrong("post_only", "must be false, or the order a LIMIT with GTC: it promises to rest", "not_allowed")
+            reader.wrong(
+                "post_only",
+                "must be false, or the order a LIMIT with GTC: it promises to rest",
+                "not_allowed",
+            )
     if market and price and lots:
         reader.worth(market, price, lots)
     if reader.errors:
         return reader.errors
 
     assert market and side and kind and client_order_id and time_in_force and prevention and lots
-    meaning = f"{market.id} {side} {kind} {time_in_force} {lots} {price} {stop_price} {post_only} {prevention}"
+    meaning = (
+        f"{market.id} {side} {kind} {time_in_force} {lots} {price} {stop_price} {post_only} {prevention}"
+    )
     return Draft(
         market,
         user_id,
@@ -95,7 +103,9 @@ def read_order(raw: Any, user_id: str, trace_id: str) -> Draft | list[FieldError
     )
 
 
-def read_amendment(raw: Any, market: Market, order: OrderView) -> tuple[int | None, int | None] | list[FieldError]:
+def read_amendment(
+    raw: Any, market: Market, order: OrderView
+) -> tuple[int | None, int | None] | list[FieldError]:
     """The new price in ticks and the new quantity in lots of `order`; None for what stays, and not both."""
     if type(raw) is not dict:
         return [FieldError("", "invalid", "must be an object with price, quantity or both")]
@@ -113,7 +123,9 @@ def read_amendment(raw: Any, market: Market, order: OrderView) -> tuple[int | No
 
 
 class Reader:
-    """Typed looks at one JSON object. A look gives None for what is missing or wrong, and notes what is wrong."""
+    """Typed looks at one JSON object. A look gives None for what is missing or wrong, and notes what is
+    wrong.
+    """
 
     __slots__ = ("errors", "raw")
 
@@ -213,9 +225,13 @@ class Reader:
         if lots is None:
             self.wrong(name, _multiple("lot size", market.lot_size, Decimal(text)), "lot_size")
         elif lots < market.min_lots:
-            self.wrong(name, f"must be at least {trim(market.scale.quantity_text(market.min_lots))}", "too_small")
+            self.wrong(
+                name, f"must be at least {trim(market.scale.quantity_text(market.min_lots))}", "too_small"
+            )
         elif lots > market.max_lots:
-            self.wrong(name, f"must be at most {trim(market.scale.quantity_text(market.max_lots))}", "too_large")
+            self.wrong(
+                name, f"must be at most {trim(market.scale.quantity_text(market.max_lots))}", "too_large"
+            )
         else:
             return lots
         return None

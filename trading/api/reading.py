@@ -19,7 +19,11 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 SYMBOL = OpenApiParameter("symbol", str, description="BTC/USDT or BTC-USDT")
 REQUIRED_SYMBOL = OpenApiParameter(
-    "symbol", str, required=True, description="BTC/USDT or BTC-USDT", examples=[OpenApiExample("BTC/USDT", value="BTC/USDT")]
+    "symbol",
+    str,
+    required=True,
+    description="BTC/USDT or BTC-USDT",
+    examples=[OpenApiExample("BTC/USDT", value="BTC/USDT")],
 )
 PAGE = [
     OpenApiParameter(
@@ -33,11 +37,15 @@ PAGE = [
 
 def path_id(name: str, description: str) -> OpenApiParameter:
     """Documents an id in the path."""
-    return OpenApiParameter(name, {"type": "string", "format": "uuid"}, OpenApiParameter.PATH, description=description)
+    return OpenApiParameter(
+        name, {"type": "string", "format": "uuid"}, OpenApiParameter.PATH, description=description
+    )
 
 
 def market(query: Query, *, required: bool = False) -> Market | None:
-    """The market of parameter `symbol`; None if there is none, or if it is wrong, which the query's check will say."""
+    """The market of parameter `symbol`; None if there is none, or if it is wrong, which the query's check
+    will say.
+    """
     text = query.text("symbol")
     if text is None and not required:
         return None
@@ -56,7 +64,7 @@ def identifier(text: str, missing: Problem) -> UUID:
 
 
 def page(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> tuple[Sequence[T], str | None]:
-    """The rows of this page and the cursor of the next, from a list that has one row more if there is a next."""
+    """The rows of this page and the cursor of the next, if there is one: `rows` then has one row more."""
     if len(rows) <= limit:
         return rows, None
     return rows[:limit], to_cursor(UUID(str(key(rows[limit - 1]))))

@@ -11,6 +11,8 @@ from exchange.errors import CONTENT_TYPE
 from exchange.schema import component
 from trading.api.shapes import OrderProblem
 
+OPTIONAL_SIGN_IN: Any = [{}, {"bearer": []}]  # as an operation's `auth`
+
 ABOUT = {
     400: "Wrong in form: `errors` names every field and what would be right",
     404: "You have no order with this id",

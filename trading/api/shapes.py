@@ -1,6 +1,7 @@
 """What requests and answers of the trading API look like, as the OpenAPI document shows it.
 
-Requests are read by `trading.api.parse`, which takes its field names from here and knows more rules than a schema can say.
+Requests are read by `trading.api.parse`, which takes its field names from here and knows more rules than a
+schema can say.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ Symbol = Annotated[str, Meta(description="BASE/QUOTE", examples=["BTC/USDT"])]
 Quantity = Annotated[str, _decimal("in the base asset, a multiple of the lot size", "0.5")]
 Price = Annotated[str, _decimal("in the quote asset, a multiple of the tick size", "50000")]
 ClientOrderId = Annotated[
-    str, Meta(min_length=1, max_length=100, description="your own name for the order, new for each", examples=["buy-1"])
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        description="your own name for the order, new for each",
+        examples=["buy-1"],
+    ),
 ]
 
 
@@ -44,14 +51,21 @@ class PlaceOrder(msgspec.Struct, forbid_unknown_fields=True):
     client_order_id: ClientOrderId
     price: Price | None = None
     stop_price: Annotated[str, _decimal("the price that triggers the order", "49000")] | None = None
-    time_in_force: Annotated[TimeInForce, Meta(description="GTC if left out; IOC for MARKET and STOP")] | None = None
-    post_only: Annotated[bool, Meta(description="rather reject than trade at once; LIMIT with GTC")] | None = None
-    self_trade_prevention: Annotated[SelfTradePrevention, Meta(description="CANCEL_NEWEST if left out")] | None = None
+    time_in_force: (
+        Annotated[TimeInForce, Meta(description="GTC if left out; IOC for MARKET and STOP")] | None
+    ) = None
+    post_only: (
+        Annotated[bool, Meta(description="rather reject than trade at once; LIMIT with GTC")] | None
+    ) = None
+    self_trade_prevention: (
+        Annotated[SelfTradePrevention, Meta(description="CANCEL_NEWEST if left out")] | None
+    ) = None
 
 
 class AmendOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out stays. `quantity` is the total, with what is filled already. A smaller quantity keeps the order's place
-    in the queue, anything else goes to its end."""
+    """What is left out stays. `quantity` is the total, with what is filled already. A smaller quantity keeps
+    the order's place in the queue, anything else goes to its end.
+    """
 
     price: Price | None = None
     quantity: Quantity | None = None
@@ -168,7 +182,9 @@ class SymbolView(msgspec.Struct):
     min_quantity: str
     max_quantity: str
     min_notional: str
-    collar: Annotated[str, Meta(description="how far from the best price a MARKET order may trade, as a fraction")]
+    collar: Annotated[
+        str, Meta(description="how far from the best price a MARKET order may trade, as a fraction")
+    ]
     status: Literal["TRADING", "POST_ONLY", "CANCEL_ONLY", "HALTED"]
 
 

@@ -41,5 +41,5 @@ def _view(market: Market) -> SymbolView:
         max_quantity=trim(market.scale.quantity_text(market.max_lots)),
         min_notional=trim(minor_text(market.min_notional, market.quote.scale)),
         collar=trim(minor_text(market.collar_ppm, COLLAR_SCALE)),
-        status=market.status.value,  # type: ignore[arg-type]
+        status=market.status.value,
     )

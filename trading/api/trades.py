@@ -12,6 +12,7 @@ from exchange.query import Query
 from exchange.schema import answers, problems
 from trading import selectors
 from trading.api import reading
+from trading.api.schema import OPTIONAL_SIGN_IN
 from trading.api.shapes import OwnSide, TradePage, plain
 from trading.api.shapes import TradeView as TradeBody
 from trading.catalog import catalog
@@ -60,7 +61,7 @@ class TradeView(ApiView):
         summary="One trade",
         tags=["market data"],
         parameters=[reading.path_id("trade_id", "the trade's id")],
-        auth=[{}, {"bearer": []}],
+        auth=OPTIONAL_SIGN_IN,
         responses={
             200: answers(TradeBody, "The trade, with your side of it if you sent a token and took part"),
             **problems(401, 403, 404),

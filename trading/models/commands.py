@@ -1,8 +1,8 @@
 """The inbox: commands that are durable and not yet applied.
 
-A placed order needs no row here, its own PENDING row says the same; when Redis is away it gets one, so that the
-worker finds it. Cancels, amendments and halts always have one. A worker applies a command only while its row
-is here, and deletes it in the settlement: that is what makes a command take effect once.
+A placed order needs no row here, its own PENDING row says the same; when Redis is away it gets one, so that
+the worker finds it. Cancels, amendments and halts always have one. A worker applies a command only while its
+row is here, and deletes it in the settlement: that is what makes a command take effect once.
 """
 
 from __future__ import annotations

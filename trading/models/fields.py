@@ -19,8 +19,8 @@ class AmountField(models.DecimalField):
 class LooseKey(models.ForeignKey):
     """A foreign key of a hot table: no constraint and no index of its own.
 
-    PostgreSQL checks a foreign key row by row at insert, which costs more than the insert. What these point to is never deleted (PROTECT
-    where Django sees it), and `verify` looks for rows that point nowhere.
+    PostgreSQL checks a foreign key row by row at insert, which costs more than the insert. What these point
+    to is never deleted (PROTECT where Django sees it), and `verify` looks for rows that point nowhere.
     """
 
     def __init__(self, to: Any, **kwargs: Any) -> None:

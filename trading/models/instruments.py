@@ -66,11 +66,16 @@ class Instrument(models.Model):
     class Meta:
         ordering = ["symbol"]
         constraints = [
-            models.CheckConstraint(condition=Q(tick_size__gt=0, lot_size__gt=0), name="instrument_steps_positive"),
             models.CheckConstraint(
-                condition=Q(min_quantity__gt=0, max_quantity__gte=F("min_quantity")), name="instrument_quantity_range"
+                condition=Q(tick_size__gt=0, lot_size__gt=0), name="instrument_steps_positive"
             ),
-            models.CheckConstraint(condition=Q(collar__gt=0, collar__lt=1), name="instrument_collar_is_a_fraction"),
+            models.CheckConstraint(
+                condition=Q(min_quantity__gt=0, max_quantity__gte=F("min_quantity")),
+                name="instrument_quantity_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(collar__gt=0, collar__lt=1), name="instrument_collar_is_a_fraction"
+            ),
             models.CheckConstraint(condition=~Q(base=F("quote")), name="instrument_two_assets"),
         ]
 
@@ -90,7 +95,9 @@ class Instrument(models.Model):
         if places(self.lot_size) > self.base.scale:
             problems["lot_size"] = f"has more decimal places than {self.base.code} ({self.base.scale})"
         if places(self.tick_size * self.lot_size) > self.quote.scale:
-            problems["tick_size"] = f"tick × lot needs more decimal places than {self.quote.code} ({self.quote.scale})"
+            problems["tick_size"] = (
+                f"tick × lot needs more decimal places than {self.quote.code} ({self.quote.scale})"
+            )
         if self.min_quantity % self.lot_size or self.max_quantity % self.lot_size:
             problems["min_quantity"] = "minimum and maximum must be multiples of the lot size"
         if problems:
@@ -100,9 +107,15 @@ class Instrument(models.Model):
 class FeeSchedule(models.Model):
     """Fee rates of an institution's users, for one instrument or (where none is named) for all others."""
 
-    institution = models.ForeignKey("members.Institution", on_delete=models.PROTECT, related_name="fee_schedules")
-    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    maker = models.DecimalField(max_digits=7, decimal_places=6, help_text="fraction of what is received: 0.001 is 0.1 %")
+    institution = models.ForeignKey(
+        "members.Institution", on_delete=models.PROTECT, related_name="fee_schedules"
+    )
+    instrument = models.ForeignKey(
+        Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    maker = models.DecimalField(
+        max_digits=7, decimal_places=6, help_text="fraction of what is received: 0.001 is 0.1 %"
+    )
     taker = models.DecimalField(max_digits=7, decimal_places=6)
 
     class Meta:
@@ -111,7 +124,8 @@ class FeeSchedule(models.Model):
                 fields=["institution", "instrument"], name="one_fee_schedule", nulls_distinct=False
             ),
             models.CheckConstraint(
-                condition=Q(maker__gte=0, maker__lt=1, taker__gte=0, taker__lt=1), name="fee_rates_are_fractions"
+                condition=Q(maker__gte=0, maker__lt=1, taker__gte=0, taker__lt=1),
+                name="fee_rates_are_fractions",
             ),
         ]
 

@@ -1,8 +1,8 @@
 """Double entry: accounts, transactions and their postings.
 
-A posting adds to an account (positive) or takes from it (negative); the postings of a transaction sum to zero per
-asset. Balances are derived: the database itself applies postings and holds to `available` and `held`, and refuses
-anybody else who writes them (`migrations/sql/ledger.sql`).
+A posting adds to an account (positive) or takes from it (negative); the postings of a transaction sum to zero
+per asset. Balances are derived: the database itself applies postings and holds to `available` and `held`, and
+refuses anybody else who writes them (`migrations/sql/ledger.sql`).
 """
 
 from __future__ import annotations
@@ -31,19 +31,25 @@ class Account(models.Model):
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.USER)
     institution = models.ForeignKey("members.Institution", on_delete=models.PROTECT, related_name="accounts")
-    user = models.ForeignKey("members.User", on_delete=models.PROTECT, null=True, blank=True, related_name="accounts")
+    user = models.ForeignKey(
+        "members.User", on_delete=models.PROTECT, null=True, blank=True, related_name="accounts"
+    )
     asset = models.ForeignKey("trading.Asset", on_delete=models.PROTECT, related_name="+")
     available = AmountField(default=Decimal(0))
     held = AmountField(default=Decimal(0))
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["user", "asset"], name="account_of_user", condition=Q(kind="USER")),
+            models.UniqueConstraint(
+                fields=["user", "asset"], name="account_of_user", condition=Q(kind="USER")
+            ),
             models.UniqueConstraint(
                 fields=["institution", "asset", "kind"], name="account_of_house", condition=~Q(kind="USER")
             ),
-            models.CheckConstraint(condition=Q(kind="USER", user__isnull=False) | (~Q(kind="USER") & Q(user__isnull=True)),
-                name="account_has_one_owner"),
+            models.CheckConstraint(
+                condition=Q(kind="USER", user__isnull=False) | (~Q(kind="USER") & Q(user__isnull=True)),
+                name="account_has_one_owner",
+            ),
             models.CheckConstraint(
                 condition=Q(available__gte=0) | Q(kind="CUSTODY"), name="account_available_not_negative"
             ),
@@ -73,7 +79,8 @@ class Transaction(models.Model):
 
 
 class Posting(models.Model):
-    """Append-only. The id is the transaction's with an ordinal in its last byte. Partitioned by month on the id."""
+    """Append-only. The id is the transaction's with an ordinal in its last byte. Partitioned by month on the
+    id."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     transaction = LooseKey("trading.Transaction")

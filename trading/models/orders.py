@@ -17,9 +17,9 @@ from trading.status import Status
 class Order(models.Model):
     """One order, from PENDING (durable, not yet matched) to closed. Partitioned by month on the id.
 
-    `held` is what the order still blocks on `hold_account`; the database moves funds from available to held and back when
-    it changes (see `migrations/sql/ledger.sql`), and a closed order holds nothing.
-    The fee rates are those the order was accepted under, in millionths.
+    `held` is what the order still blocks on `hold_account`; the database moves funds from available to held
+    and back when it changes (see `migrations/sql/ledger.sql`), and a closed order holds nothing. The fee
+    rates are those the order was accepted under, in millionths.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
@@ -59,7 +59,9 @@ class Order(models.Model):
         indexes = [
             models.Index(F("user"), F("id").desc(), name="order_user"),
             models.Index(
-                fields=["instrument", "side", "price"], name="order_active", condition=Q(closed_at__isnull=True)
+                fields=["instrument", "side", "price"],
+                name="order_active",
+                condition=Q(closed_at__isnull=True),
             ),
         ]
         constraints = [
@@ -69,12 +71,20 @@ class Order(models.Model):
                 name="order_never_overfilled",
             ),
             models.CheckConstraint(
-                condition=Q(held__gte=0) & (Q(closed_at__isnull=True) | Q(held=0)), name="order_closed_holds_nothing"
+                condition=Q(held__gte=0) & (Q(closed_at__isnull=True) | Q(held=0)),
+                name="order_closed_holds_nothing",
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.number} {self.side} {self.quantity} {self.status}"
+
+    @property
+    def bound(self) -> Decimal:
+        """The worst price it may trade at: its limit, or a market order's protection price."""
+        bound = self.price if self.price is not None else self.protection_price
+        assert bound is not None, "one of the two is always there"
+        return bound
 
     @property
     def average_price(self) -> Decimal | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 from typing import Any
@@ -18,11 +17,9 @@ from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
 from matching.worker import Worker
 from trading.settlement import GroupSettlement
 
-FIRST_METRICS_PORT = 10  # above the installation's first
-
 
 class Command(BaseCommand):
-    help = "Match the orders of one symbol group until SIGTERM. A second one for the same group waits for the first."
+    help = "Match one symbol group's orders until SIGTERM. A second matcher waits for the first."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--group", required=True, help="name of the symbol group, see `manage.py groups`")
@@ -31,11 +28,10 @@ class Command(BaseCommand):
         groups = list(SymbolGroup.objects.order_by("name").values_list("name", flat=True))
         if group not in groups:
             raise CommandError(f"no group {group!r}; there are: {', '.join(groups) or 'none'}", returncode=2)
-        metrics.serve(env.exchange_metrics_port + FIRST_METRICS_PORT + groups.index(group))
+        metrics.serve(env.exchange_metrics_port + metrics.MATCHER_OFFSET + groups.index(group))
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         settlement = GroupSettlement(group, lambda: connect(f"exchange matcher {group}"), stop)
         client = connect_redis(socket_timeout=SNAPSHOT_SECONDS + 1)
-        gc.freeze()
         Worker(group, settlement, client, SnapshotWriter(client, group)).run(stop)

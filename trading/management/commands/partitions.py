@@ -12,10 +12,12 @@ from trading.partitions import TABLES
 
 
 class Command(BaseCommand):
-    help = "Create the partitions of now and of the coming days and months. Exit code 1 if rows sit in a default partition."
+    help = "Create the partitions of the coming time. Exit code 1 if rows sit in a default partition."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--ahead", type=int, default=3, help="how many days, months or blocks ahead (default 3)")
+        parser.add_argument(
+            "--ahead", type=int, default=3, help="how many days, months or blocks ahead (default 3)"
+        )
         parser.add_argument("--json", action="store_true")
         parser.add_argument("--dry-run", action="store_true", help="say what would be created")
 

@@ -7,27 +7,57 @@
 -- 2. Postings of a transaction sum to zero per asset when the transaction commits.
 -- 3. Transactions, postings, trades and the journal are append-only; a closed order never changes again.
 --
--- Everything is set-based: one pass over a statement's rows (transition tables), not a trigger call per row.
+-- Everything is set-based: one pass over a statement's rows (transition tables), not a trigger call per row. What a
+-- transaction moves is added up while it runs and applied to the accounts when it commits, in the order of their ids:
+-- accounts are locked for that moment only, and no two transactions can deadlock over them.
 
--- The plan of these joins is cached per session, maybe while the account table was still small: keep to its index.
-CREATE FUNCTION ledger_apply(account_ids bigint[], available_changes numeric[], held_changes numeric[]) RETURNS void
+-- What the statements of an open transaction move. Rows live until its commit, so nobody else ever sees one.
+CREATE UNLOGGED TABLE ledger_movement (
+    by_transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    account_ids bigint[] NOT NULL,
+    available_changes numeric[] NOT NULL,
+    held_changes numeric[] NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+CREATE INDEX ledger_movement_transaction ON ledger_movement (by_transaction);
+
+-- The plan of the joins is cached per session, maybe while the account table was still small: keep to the indexes.
+CREATE FUNCTION ledger_apply_movements() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
+    ids bigint[];
+    available_total numeric[];
+    held_total numeric[];
     changed integer;
 BEGIN
-    IF account_ids IS NULL THEN
-        RETURN;
+    WITH own AS (
+        DELETE FROM ledger_movement WHERE by_transaction = pg_current_xact_id() RETURNING *
+    ), total AS (
+        SELECT account_id, sum(available_change) AS available_change, sum(held_change) AS held_change
+          FROM own, unnest(account_ids, available_changes, held_changes)
+                    AS movement (account_id, available_change, held_change)
+         GROUP BY account_id
+    )
+    SELECT array_agg(account_id ORDER BY account_id), array_agg(available_change ORDER BY account_id),
+           array_agg(held_change ORDER BY account_id)
+      INTO ids, available_total, held_total
+      FROM total;
+    IF ids IS NULL THEN
+        RETURN NULL;  -- an earlier call of this commit applied it all
     END IF;
-    PERFORM 1 FROM trading_account WHERE id = ANY (account_ids) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM 1 FROM trading_account WHERE id = ANY (ids) ORDER BY id FOR NO KEY UPDATE;
     UPDATE trading_account
        SET available = available + change.available_change, held = held + change.held_change
-      FROM unnest(account_ids, available_changes, held_changes) AS change (account_id, available_change, held_change)
+      FROM unnest(ids, available_total, held_total) AS change (account_id, available_change, held_change)
      WHERE trading_account.id = change.account_id;
     GET DIAGNOSTICS changed = ROW_COUNT;
-    IF changed <> cardinality(account_ids) THEN
+    IF changed <> cardinality(ids) THEN
         RAISE EXCEPTION 'a posting or hold names an account that does not exist' USING ERRCODE = 'foreign_key_violation';
     END IF;
+    RETURN NULL;
 END $$;
+
+CREATE CONSTRAINT TRIGGER ledger_movement_applied AFTER INSERT ON ledger_movement
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_apply_movements();
 
 CREATE FUNCTION ledger_balances_are_derived() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -47,21 +77,18 @@ CREATE TRIGGER account_insert_guard BEFORE INSERT ON trading_account
 CREATE TABLE ledger_unbalanced (transaction_id uuid NOT NULL, asset_id bigint NOT NULL);
 
 CREATE FUNCTION ledger_apply_postings() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    accounts bigint[];
-    changes numeric[];
 BEGIN
     INSERT INTO ledger_unbalanced
          SELECT transaction_id, asset_id FROM new_rows GROUP BY transaction_id, asset_id HAVING sum(amount) <> 0;
-    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id)
-      INTO accounts, changes
-      FROM (SELECT account_id, sum(amount) AS change FROM new_rows GROUP BY account_id) AS total;
     IF EXISTS (SELECT 1 FROM (SELECT DISTINCT account_id, asset_id FROM new_rows) AS pair
                  JOIN trading_account ON trading_account.id = pair.account_id
                 WHERE trading_account.asset_id <> pair.asset_id) THEN
         RAISE EXCEPTION 'a posting is in another asset than its account' USING ERRCODE = 'check_violation';
     END IF;
-    PERFORM ledger_apply(accounts, changes, array_fill(0::numeric, ARRAY[cardinality(accounts)]));
+    INSERT INTO ledger_movement (account_ids, available_changes, held_changes)
+         SELECT array_agg(account_id), array_agg(change), array_fill(0::numeric, ARRAY[count(*)::integer])
+           FROM (SELECT account_id, sum(amount) AS change FROM new_rows GROUP BY account_id) AS total
+         HAVING count(*) > 0;
     RETURN NULL;
 END $$;
 
@@ -90,48 +117,36 @@ ALTER TABLE trading_posting ADD CONSTRAINT posting_id_follows_transaction CHECK 
 
 -- Holds --------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION ledger_apply_new_holds() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    accounts bigint[];
-    changes numeric[];
-    opposite numeric[];
+CREATE FUNCTION ledger_new_holds() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id),
-           array_agg(-change ORDER BY account_id)
-      INTO accounts, changes, opposite
-      FROM (SELECT hold_account_id AS account_id, sum(held) AS change FROM new_rows WHERE held <> 0 GROUP BY 1) AS total;
-    PERFORM ledger_apply(accounts, opposite, changes);
+    INSERT INTO ledger_movement (account_ids, available_changes, held_changes)
+         SELECT array_agg(account_id), array_agg(-change), array_agg(change)
+           FROM (SELECT hold_account_id AS account_id, sum(held) AS change FROM new_rows
+                  WHERE held <> 0 GROUP BY hold_account_id) AS total
+         HAVING count(*) > 0;
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION ledger_apply_changed_holds() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    accounts bigint[];
-    changes numeric[];
-    opposite numeric[];
+CREATE FUNCTION ledger_changed_holds() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id),
-           array_agg(-change ORDER BY account_id)
-      INTO accounts, changes, opposite
-      FROM (SELECT hold_account_id AS account_id, sum(held) AS change
-              FROM (SELECT hold_account_id, held FROM new_rows UNION ALL SELECT hold_account_id, -held FROM old_rows)
-                AS movement
-             GROUP BY 1 HAVING sum(held) <> 0) AS total;
-    PERFORM ledger_apply(accounts, opposite, changes);
+    INSERT INTO ledger_movement (account_ids, available_changes, held_changes)
+         SELECT array_agg(account_id), array_agg(-change), array_agg(change)
+           FROM (SELECT account_id, sum(held) AS change
+                   FROM (SELECT hold_account_id AS account_id, held FROM new_rows
+                         UNION ALL SELECT hold_account_id, -held FROM old_rows) AS movement
+                  WHERE account_id IS NOT NULL
+                  GROUP BY account_id HAVING sum(held) <> 0) AS total
+         HAVING count(*) > 0;
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION ledger_release_deleted_holds() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    accounts bigint[];
-    changes numeric[];
-    opposite numeric[];
+CREATE FUNCTION ledger_deleted_holds() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT array_agg(account_id ORDER BY account_id), array_agg(change ORDER BY account_id),
-           array_agg(-change ORDER BY account_id)
-      INTO accounts, changes, opposite
-      FROM (SELECT hold_account_id AS account_id, sum(held) AS change FROM old_rows WHERE held <> 0 GROUP BY 1) AS total;
-    PERFORM ledger_apply(accounts, changes, opposite);
+    INSERT INTO ledger_movement (account_ids, available_changes, held_changes)
+         SELECT array_agg(account_id), array_agg(-change), array_agg(change)
+           FROM (SELECT hold_account_id AS account_id, -sum(held) AS change FROM old_rows
+                  WHERE held <> 0 GROUP BY hold_account_id) AS total
+         HAVING count(*) > 0;
     RETURN NULL;
 END $$;
 
@@ -160,13 +175,13 @@ CREATE FUNCTION guard_table(name regclass, like_table text) RETURNS void LANGUAG
 BEGIN
     IF like_table IN ('trading_order', 'trading_pendingcommand') THEN
         EXECUTE format('CREATE TRIGGER holds_inserted AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows
-            FOR EACH STATEMENT EXECUTE FUNCTION ledger_apply_new_holds()', name);
+            FOR EACH STATEMENT EXECUTE FUNCTION ledger_new_holds()', name);
         EXECUTE format('CREATE TRIGGER holds_updated AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows
-            NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger_apply_changed_holds()', name);
+            NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION ledger_changed_holds()', name);
     END IF;
     IF like_table = 'trading_pendingcommand' THEN
         EXECUTE format('CREATE TRIGGER holds_deleted AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows
-            FOR EACH STATEMENT EXECUTE FUNCTION ledger_release_deleted_holds()', name);
+            FOR EACH STATEMENT EXECUTE FUNCTION ledger_deleted_holds()', name);
     END IF;
     IF like_table = 'trading_posting' THEN
         EXECUTE format('CREATE TRIGGER postings_inserted AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows

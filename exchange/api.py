@@ -1,0 +1,127 @@
+"""The base of every REST view: authentication, dispatch, and JSON in and out, in microseconds.
+
+`ApiView` is DRF's `APIView` only so that drf-spectacular can describe it: `dispatch` leaves out DRF's request,
+negotiation and renderers, which cost more than the rest of an order's way through the web process. A handler gets
+Django's own request (with `member` and `trace_id`) and returns an `HttpResponse`, mostly through `answer`.
+Callers are known by bearer tokens alone, never by cookies, so CSRF does not apply (`APIView.as_view` exempts it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+import psycopg
+import structlog
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
+from rest_framework.views import APIView
+
+from exchange import decoding
+from exchange.errors import Problem, database_unavailable, unexpected
+from exchange.members import rate, session
+from exchange.members.session import Member
+from exchange.schema import ApiSchema
+
+T = TypeVar("T")
+
+MAX_BODY = 1_000_000  # bytes; DATA_UPLOAD_MAX_MEMORY_SIZE refuses more before it is read
+
+log = structlog.get_logger(__name__)
+_encoder = msgspec.json.Encoder()
+_DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class ApiRequest(HttpRequest):
+    """What a handler gets. `member` is set on views with a `permission` only."""
+
+    member: Member
+    trace_id: str
+
+
+class ApiView(APIView):
+    """Subclasses set `permission` and write `get`, `post`, `put`, `patch`, `delete`: (request, **kwargs) -> HttpResponse."""
+
+    permission: ClassVar[str | None] = None  # such as "orders:write"; None: public
+    schema = ApiSchema()
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            method = request.method.lower()
+            handler = getattr(self, method, None) if method in self.http_method_names else None
+            if handler is None:
+                raise self._not_allowed(request.method)
+            if self.permission is not None:
+                request.member = session.authenticate(request.META.get("HTTP_AUTHORIZATION"), self.permission)
+            response: HttpResponseBase = handler(request, *args, **kwargs)
+        except Problem as problem:
+            response = problem.response(trace_id(request))
+        except _DATABASE_AWAY as error:
+            log.warning("database unavailable", error=str(error).strip())
+            response = database_unavailable().response(trace_id(request))
+        except UnreadablePostError:
+            response = Problem(400, "invalid_request", "The request's body ended early.").response(trace_id(request))
+        except Exception:
+            log.exception("request failed", method=request.method, path=request.path)
+            response = unexpected().response(trace_id(request))
+        return response
+
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
+
+    def _not_allowed(self, method: str) -> Problem:
+        allowed = ", ".join(self.allowed_methods)
+        return Problem(
+            405, "method_not_allowed", f"{method} is not possible here: use {allowed}.", headers={"Allow": allowed}
+        )
+
+
+class NotFoundView(ApiView):
+    """What is not an address of the API."""
+
+    schema = None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return Problem(404, "not_found", f"{request.path} is not an address here.").response(trace_id(request))
+
+
+def trace_id(request: HttpRequest) -> str:
+    """The request's trace id; empty outside `exchange.middleware.Trace`."""
+    return getattr(request, "trace_id", "")
+
+
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """`body` as JSON: structs, dataclasses, dicts; decimals become strings, UTC times RFC 3339."""
+    return HttpResponse(_encoder.encode(body), status=status, content_type="application/json", headers=headers)
+
+
+def body(request: HttpRequest, type: type[T]) -> T:
+    """The request's JSON body as a `type`, checked strictly.
+
+    Raises Problem: 400 `invalid_request` naming every field that is wrong and what would be right, 411 without a
+    length, 413 above a megabyte, 415 for anything that does not call itself JSON.
+    """
+    return decoding.decode(raw_body(request), type)
+
+
+def raw_body(request: HttpRequest) -> bytes:
+    """The request's JSON body, undecoded. Raises Problem as `body` does, but for what is inside."""
+    if request.content_type != "application/json":
+        raise Problem(415, "unsupported_media_type", "The body must be JSON: send Content-Type: application/json.")
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        raise Problem(411, "length_required", "Send the body with a Content-Length.")
+    try:
+        return request.body
+    except RequestDataTooBig:
+        raise Problem(413, "body_too_large", f"The body may have at most {MAX_BODY} bytes.") from None
+
+
+def charge(member: Member, cost: int) -> dict[str, str]:
+    """Spend `cost` orders of the member's rate; the RateLimit fields for the answer. Raises Problem 429."""
+    allowance = rate.spend(member, cost)
+    if not allowance.allowed:
+        raise rate.refusal(allowance, cost)
+    return rate.headers(allowance)

@@ -1,0 +1,88 @@
+"""REST: signing in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from django.contrib.auth import authenticate
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import extend_schema
+from msgspec import Meta
+
+from exchange.api import ApiView, answer, body
+from exchange.errors import Problem
+from exchange.members import rate, selectors, tokens
+from exchange.members.models import User, UserManager
+from exchange.schema import answers, json, problems
+
+ATTEMPTS = 10  # sign-in attempts per address and e-mail in
+WINDOW = 60.0  # seconds
+
+
+class Credentials(msgspec.Struct, forbid_unknown_fields=True):
+    email: Annotated[str, Meta(max_length=254, pattern=r"^[^\s\x00@]+@[^\s\x00@]+$", description="an e-mail address")]
+    password: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Refresh(msgspec.Struct, forbid_unknown_fields=True):
+    refresh: Annotated[str, Meta(max_length=5000, description="a refresh token")]
+
+
+class Access(msgspec.Struct):
+    """`expires_in` is in seconds."""
+
+    access: str
+    token_type: str
+    expires_in: int
+
+
+class Tokens(Access):
+    refresh: str
+
+
+class TokenView(ApiView):
+    @extend_schema(
+        operation_id="sign_in",
+        summary="Sign in: an access and a refresh token",
+        tags=["auth"],
+        request=json(Credentials),
+        responses={200: answers(Tokens, "Signed in"), **problems(401, 429)},
+    )
+    def post(self, request: HttpRequest) -> HttpResponse:
+        given = body(request, Credentials)
+        email = UserManager.normalize_email(given.email)
+        _count_attempt(request.META.get("REMOTE_ADDR", ""), email)
+        user = authenticate(request, username=email, password=given.password)
+        if not isinstance(user, User):
+            raise tokens.unauthorized("invalid_credentials", "No active user has this e-mail and password.")
+        return answer(Tokens(tokens.access(user), "Bearer", tokens.lifetime(), tokens.refresh(user)))
+
+
+class RefreshView(ApiView):
+    @extend_schema(
+        operation_id="refresh",
+        summary="A new access token for a refresh token",
+        tags=["auth"],
+        request=json(Refresh),
+        responses={200: answers(Access, "A new access token"), **problems(401)},
+    )
+    def post(self, request: HttpRequest) -> HttpResponse:
+        claims = tokens.verify_refresh(body(request, Refresh).refresh)
+        user = selectors.active_user(claims.user_id)
+        if user is None:
+            raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
+        return answer(Access(tokens.access(user), "Bearer", tokens.lifetime()))
+
+
+def _count_attempt(address: str, email: str) -> None:
+    """Guessing one user's password is slow; an unknown e-mail counts like a known one. Raises Problem 429."""
+    allowance = rate.take(f"rate:sign-in:{address}:{email}", 1, ATTEMPTS, WINDOW)
+    if not allowance.allowed:
+        wait = allowance.retry_after
+        raise Problem(
+            429,
+            "too_many_attempts",
+            f"Too many attempts to sign in: try again in {wait} s.",
+            headers={"Retry-After": str(wait)},
+        )

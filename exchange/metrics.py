@@ -1,0 +1,57 @@
+"""What each process counts, in Prometheus' form, and the port on which it tells.
+
+Web serves EXCHANGE_METRICS_PORT, stream the next one, Celery the one after; matchers from +10 on, in the order of their groups.
+With several web workers the figures of all of them are added up through files (prometheus_client's multiprocess mode,
+which `manage.py web` turns on), and the worker that got the port answers for all.
+"""
+
+from __future__ import annotations
+
+import prometheus_client
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from exchange.env import env
+
+STREAM_OFFSET = 1
+CELERY_OFFSET = 2
+MATCHER_OFFSET = 10
+
+log = structlog.get_logger(__name__)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+orders = Counter("exchange_orders", "Orders by what became of them at intake", ["outcome"])
+fills = Counter("exchange_fills", "Trades settled")
+commands = Counter("exchange_commands", "Commands applied by a matcher")
+rebuilds = Counter("exchange_book_rebuilds", "Times a matcher threw its books away and rebuilt them")
+swept = Counter("exchange_swept_commands", "Commands sent again because they were lost on the way")
+
+intake_batch = Histogram("exchange_intake_batch_orders", "Orders in one intake transaction", buckets=_COUNTS)
+intake_seconds = Histogram("exchange_intake_seconds", "Time of one intake transaction", buckets=_SECONDS)
+settlement_batch = Histogram(
+    "exchange_settlement_batch_commands", "Commands in one settlement transaction", buckets=_COUNTS
+)
+settlement_seconds = Histogram(
+    "exchange_settlement_seconds", "Time of one settlement transaction", buckets=_SECONDS
+)
+
+http_requests = Counter("exchange_http_requests", "Requests answered", ["method", "route", "status"])
+http_seconds = Histogram("exchange_http_seconds", "Time to answer a request", ["route"], buckets=_SECONDS)
+connections = prometheus_client.Gauge(
+    "exchange_stream_connections", "Open WebSocket connections", multiprocess_mode="livesum"
+)
+
+
+def serve(port: int) -> None:
+    """Answer scrapes on `port` from a thread. If the port is taken, say so and go on without."""
+    registry = prometheus_client.REGISTRY
+    if values.ValueClass is not values.MutexValue:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+    try:
+        prometheus_client.start_http_server(port, addr=env.exchange_bind, registry=registry)
+    except OSError as error:
+        log.warning("metrics are not served", port=port, error=error.strerror)

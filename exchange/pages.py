@@ -1,0 +1,81 @@
+"""Pages for people, beside the admin: the front page, and the API's documents, which need nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
+from django.views.defaults import page_not_found, server_error
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
+
+from exchange import health
+from exchange.api import trace_id
+from exchange.browser import API
+from exchange.env import env
+from exchange.errors import Problem, unexpected
+
+STRICT = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# Redoc styles its elements from scripts and searches in a worker made from a blob.
+DOCUMENTS = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+View = Callable[..., HttpResponse]
+
+
+def content_security(policy: str) -> Callable[[View], View]:
+    """Sends `policy` with each answer of a view."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def secured(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            response = view(request, *args, **kwargs)
+            response.headers["Content-Security-Policy"] = policy
+            return response
+
+        return secured
+
+    return decorate
+
+
+@require_safe
+@content_security(STRICT)
+def index(request: HttpRequest) -> HttpResponse:
+    """What runs, and where to go. Works with PostgreSQL and Redis away: then it says so."""
+    host = request.get_host().rsplit(":", 1)[0] if request.get_port() else request.get_host()
+    page = {"survey": health.survey(), "demo": env.exchange_demo, "stream_url": f"ws://{host}:{env.exchange_ws_port}/stream"}
+    return HttpResponse(render_to_string("index.html", page), headers={"Cache-Control": "no-store"})
+
+
+@cache
+def _document() -> bytes:
+    return msgspec.json.encode(SchemaGenerator().get_schema(request=None, public=True))
+
+
+@require_safe
+def schema(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document; it does not change while the process runs, and takes a while to make."""
+    return HttpResponse(_document(), content_type="application/json")
+
+
+swagger = content_security(DOCUMENTS)(SpectacularSwaggerSplitView.as_view(url_name="schema"))
+redoc = content_security(DOCUMENTS)(SpectacularRedocView.as_view(url_name="schema", template_name="redoc.html"))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path_info.startswith(API):
+        return Problem(404, "not_found", "There is nothing here.").response(trace_id(request))
+    return page_not_found(request, exception)
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    if request.path_info.startswith(API):
+        return unexpected().response(trace_id(request))
+    return server_error(request)

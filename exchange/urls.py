@@ -1,0 +1,32 @@
+"""Every address of the web process."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+
+from exchange import health, pages
+from exchange.api import NotFoundView
+from exchange.members import api as members
+
+handler404 = pages.not_found
+handler500 = pages.failed
+
+api = [
+    path("auth/token", members.TokenView.as_view()),
+    path("auth/token/refresh", members.RefreshView.as_view()),
+    path("health/live", health.LiveView.as_view()),
+    path("health/ready", health.ReadyView.as_view()),
+    path("", include("trading.api.urls")),
+    path("", include("marketdata.api.urls")),
+    re_path(r"", NotFoundView.as_view()),
+]
+
+urlpatterns = [
+    path("api/v1/", include(api)),
+    path("", pages.index, name="index"),
+    path("api/schema", pages.schema, name="schema"),
+    path("api/docs", pages.swagger, name="docs"),
+    path("api/redoc", pages.redoc, name="redoc"),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,31 @@
+"""The web process's application: REST, the admin and the pages. `manage.py web` serves it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
+application = get_wsgi_application()
+
+from django.urls import get_resolver  # noqa: E402 - needs Django's settings
+
+from exchange import metrics  # noqa: E402
+from exchange.env import env  # noqa: E402
+
+
+def end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """End this worker when granian's main process was killed: an orphan would keep the port."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+supervisor = multiprocessing.parent_process()
+if supervisor is not None:
+    threading.Thread(target=end_with, args=[supervisor], name="end with parent", daemon=True).start()
+get_resolver().url_patterns  # noqa: B018 - imports every view now and not at the first request
+metrics.serve(env.exchange_metrics_port)

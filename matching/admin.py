@@ -1,0 +1,66 @@
+"""Admin pages of what the matching workers keep, and the base of every page whose rows services own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models.functions import Length
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
+
+from matching.models import Checkpoint, JournalBatch, SymbolGroup
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """To look at, never to touch. Lists are not counted: COUNT(*) reads the whole table."""
+
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    list_per_page = 50
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(SymbolGroup)
+class SymbolGroupAdmin(ModelAdmin):
+    """A group is added here, gets its worker, and then symbols. Its name is how its journal is found: it
+    stays.
+    """
+
+    list_display = ["name"]
+    search_fields = ["name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: SymbolGroup | None = None) -> list[str]:
+        return ["name"] if obj else []
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnlyAdmin):
+    list_display = ["group_id", "epoch", "sequence", "position", "updated_at"]
+    ordering = ["group_id"]
+
+
+@admin.register(JournalBatch)
+class JournalBatchAdmin(ReadOnlyAdmin):
+    list_display = ["id", "group_id", "epoch", "first_sequence", "last_sequence", "size", "created_at"]
+    list_filter = ["group"]
+    ordering = ["-id"]
+    fields = ["group", "epoch", "first_sequence", "last_sequence", "size", "created_at"]
+    readonly_fields = ["size"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer("commands").annotate(size=Length("commands"))
+
+    @admin.display(description="size in bytes")
+    def size(self, batch: Any) -> int:
+        return int(batch.size)
