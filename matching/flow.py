@@ -29,7 +29,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from matching.core.book import InstrumentRules
 from matching.core.commands import Amend, AnyCommand, Cancel, Place
 from matching.core.engine import Engine
 from matching.core.events import Cancelled, Event, Traded
@@ -38,7 +37,6 @@ from matching.hindsight import Hindsight
 from matching.recording import AUCTION, SIDES, Aggressor, Fill, Row, Venue, steps
 
 INSTRUMENT = 1
-RULES = InstrumentRules(INSTRUMENT, collar_ppm=0)  # nothing is sent as a market order
 COMPARE_BOOKS_EVERY = 500  # events
 
 
@@ -111,7 +109,7 @@ class Replay:
         self._hindsight = hindsight
         self._venue = Venue()
         self._engine = Engine()
-        self._book = self._engine.add(RULES)
+        self._book = self._engine.add(INSTRUMENT)
         self._open = False
         self._sequence = 0
 
@@ -160,7 +158,7 @@ class Replay:
     def _load(self) -> None:
         """A new book with all that the venue shows, placed in order of priority."""
         self._engine = Engine()
-        self._book = self._engine.add(RULES)
+        self._book = self._engine.add(INSTRUMENT)
         self._open = True
         for order in self._venue.standing.values():
             self._apply(self._place(order.order, order.side, order.price, order.size))

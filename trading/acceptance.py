@@ -29,9 +29,9 @@ TRIES = 4
 
 _ORDER_COLUMNS = (
     "id, number, user_id, instrument_id, client_order_id, side, type, time_in_force, post_only, prevention, "
-    "price, stop_price, protection_price, quantity, remaining_quantity, filled_quantity, filled_notional, fee, "
-    "status, reason, hold_account_id, receive_account_id, held, maker_fee_rate, taker_fee_rate, trace_id, "
-    "created_at, updated_at, closed_at"
+    "price, stop_price, protection_price, quantity, remaining_quantity, filled_quantity, filled_notional, "
+    "fee, status, reason, hold_account_id, receive_account_id, held, maker_fee_rate, taker_fee_rate, "
+    "trace_id, created_at, updated_at, closed_at"
 )
 
 _KEYS = """

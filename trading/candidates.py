@@ -87,6 +87,7 @@ class Candidate:
             stop_price=draft.stop_price,
             post_only=draft.post_only,
             prevention=draft.prevention,
+            collar_ppm=draft.market.collar_ppm,
         )
         ticket = Ticket(
             self.number,

@@ -303,19 +303,27 @@ def amend(user_id: str, order_id: str, *, price: int | None, quantity: int | Non
     return _change(order, command, trace_id, terms)
 
 
-def cancel_all(user_id: str, market: Market | None, trace_id: str) -> list[OrderView]:
-    """Cancel all open orders of the user, in one market or in all; those that were cancelled."""
+class CancelledAll(NamedTuple):
+    orders: list[OrderView]  # that were cancelled
+    late: bool  # a matcher has not come to it yet; it will
+
+
+def cancel_all(user_id: str, market: Market | None, trace_id: str) -> CancelledAll:
+    """Cancel all open orders of the user, in one market or in all."""
+    open_orders = orders.open_orders(user_id, market)
     changes = [
         Change(each.group, Envelope(CancelAll(uuid7(), each.id, user_id), trace_id, intake().replies.channel))
-        for each in orders.markets_with_open_orders(user_id, market)
+        for each in map(catalog.by_id, sorted(set(open_orders.values())))
     ]
     if not changes:
-        return []
+        return CancelledAll([], late=False)
     request = Request(changes=changes)
-    intake().submit(request, lambda: not orders.any_command([c.envelope.command.id for c in changes]))
-    cancelled = [update.order for reply in request.replies.values() for update in reply.updates]
-    views = orders.order_views(cancelled)
-    return [views[order_id] for order_id in cancelled]
+    commands = [change.envelope.command.id for change in changes]
+    intake().submit(request, lambda: not orders.any_command(commands))
+    answered = {update.order for reply in request.replies.values() for update in reply.updates}
+    views = orders.order_views(answered | open_orders.keys())
+    cancelled = [view for _, view in sorted(views.items()) if view.status == Status.CANCELLED]
+    return CancelledAll(cancelled, late=len(request.replies) < len(commands) and orders.any_command(commands))
 
 
 def set_market_status(market: Market, status: MarketStatus, trace_id: str) -> bool:

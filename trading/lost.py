@@ -48,7 +48,8 @@ class LostCommands:
 
 def envelope_of(order: Order) -> Envelope:
     """The command that placed `order`, made anew from its row."""
-    scale = catalog.by_id(order.instrument_id).scale
+    market = catalog.by_id(order.instrument_id)
+    scale = market.scale
     bound = scale.to_ticks(order.bound)
     stop_price = 0 if order.stop_price is None else scale.to_ticks(order.stop_price)
     quantity = scale.to_lots(order.quantity)
@@ -71,6 +72,7 @@ def envelope_of(order: Order) -> Envelope:
         stop_price=stop_price,
         post_only=order.post_only,
         prevention=SelfTradePrevention(order.prevention),
+        collar_ppm=market.collar_ppm,
     )
     ticket = Ticket(
         order.number,

@@ -49,12 +49,12 @@ def any_command(command_ids: Sequence[str]) -> bool:
     return PendingCommand.objects.filter(pk__in=list(command_ids)).exists()
 
 
-def markets_with_open_orders(user_id: str, market: Market | None) -> list[Market]:
-    orders = Order.objects.filter(user_id=user_id, closed_at__isnull=True)
+def open_orders(user_id: str, market: Market | None) -> dict[str, int]:
+    """The instrument of each open order of the user, by the order's id, in one market or in all."""
+    found = Order.objects.filter(user_id=user_id, closed_at__isnull=True)
     if market is not None:
-        orders = orders.filter(instrument_id=market.id)
-    instruments = orders.order_by("instrument_id").values_list("instrument_id", flat=True).distinct()
-    return [catalog.by_id(instrument) for instrument in instruments]
+        found = found.filter(instrument_id=market.id)
+    return {str(order_id): instrument for order_id, instrument in found.values_list("pk", "instrument_id")}
 
 
 def order_view(order: Order) -> OrderView:

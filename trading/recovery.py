@@ -13,7 +13,6 @@ from typing import Any
 
 import psycopg
 
-from matching.core.book import InstrumentRules
 from matching.core.engine import Engine
 from matching.core.level import Order as BookOrder
 from matching.core.scale import InstrumentScale
@@ -97,8 +96,7 @@ def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
     engine, blotter = Engine(), Blotter(by_id.__getitem__)
     last_trades = dict(connection.execute(_LAST_TRADES, (list(by_id),)).fetchall())
     for market in markets:
-        rules = InstrumentRules(market.id, market.collar_ppm, market.status)
-        engine.add(rules, last_trades.get(market.id) or 0)
+        engine.add(market.id, market.status, last_trades.get(market.id) or 0)
     users: dict[str, str] = {}
     with connection.cursor(binary=True) as cursor:
         for row in cursor.execute(_OPEN_ORDERS, (list(by_id),)):

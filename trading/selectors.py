@@ -28,6 +28,8 @@ from trading.shapes import OrderView
 from trading.status import CLOSED, Status
 
 DAY = timedelta(days=1)
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+SLACK = timedelta(minutes=1)  # an order's id is made a moment before the order is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,9 @@ def orders(user_id: str, wanted: OrderFilter, before: UUID | None, limit: int) -
         if CLOSED.isdisjoint(wanted.statuses):
             rows = rows.filter(closed_at__isnull=True)  # lets the index of open orders serve
     if wanted.since is not None:
-        rows = rows.filter(id__gte=ids.floor(wanted.since))
+        rows = rows.filter(created_at__gte=wanted.since, id__gte=_floor(wanted.since, -SLACK))
     if wanted.until is not None:
-        rows = rows.filter(id__lt=ids.floor(wanted.until))
+        rows = rows.filter(created_at__lt=wanted.until, id__lt=_floor(wanted.until, SLACK))
     return [order_view(row) for row in rows[: limit + 1]]
 
 
@@ -118,6 +120,11 @@ def entries(user_id: str, asset: int | None, before: UUID | None, limit: int) ->
         for account in accounts.values_list("pk", flat=True)
     ]
     return [Entry(*row) for row in _merge(parts, limit, "-id")]
+
+
+def _floor(moment: datetime, shift: timedelta) -> UUID:
+    """The lowest id of a moment, shifted; moments that no order is from are brought to where one could be."""
+    return ids.floor(min(max(moment, EARLIEST), LATEST) + shift)
 
 
 def _newest(rows: QuerySet[Any], before: UUID | None) -> QuerySet[Any]:

@@ -5,7 +5,7 @@ matches whom, and what is refused, is in `match.py`. No events are made here.
 
 State. `bids` and `asks` hold the resting orders by price and time; `orders` the same by id; `stops`
 the armed stops by id; `by_user` both kinds by user. An order is in exactly one of `orders` and
-`stops`. `status` and `last_trade_number` are state too; `rules` are not: they come from outside.
+`stops`. `status` and `last_trade_number` are state too.
 
 Ordering. `priority` is unique in a book. Armed stops have no queue: they leave it as the worker's
 triggers say.
@@ -15,31 +15,21 @@ Duplicates. Adding an id that is in the book is a broken invariant: the worker f
 
 from __future__ import annotations
 
-import msgspec
-
 from matching.core.level import Ladder, Order
 from matching.core.types import InstrumentId, MarketStatus, OrderId, Side, UserId
 
 
-class InstrumentRules(msgspec.Struct, frozen=True):
-    """What the core has to know about an instrument.
-
-    `collar_ppm` is how far from the best price a market order may trade, in parts per million.
-    `status` is the one the market starts with.
-    """
-
-    instrument: InstrumentId
-    collar_ppm: int
-    status: MarketStatus = MarketStatus.TRADING
-
-
 class Book:
-    __slots__ = ("asks", "bids", "by_user", "last_trade_number", "orders", "rules", "status", "stops")
+    __slots__ = ("asks", "bids", "by_user", "instrument", "last_trade_number", "orders", "status", "stops")
 
-    def __init__(self, rules: InstrumentRules, last_trade_number: int = 0) -> None:
-        assert rules.collar_ppm >= 0, rules
-        self.rules = rules
-        self.status = rules.status
+    def __init__(
+        self,
+        instrument: InstrumentId,
+        status: MarketStatus = MarketStatus.TRADING,
+        last_trade_number: int = 0,
+    ) -> None:
+        self.instrument = instrument
+        self.status = status
         self.last_trade_number = last_trade_number
         self.bids = Ladder(Side.BUY)
         self.asks = Ladder(Side.SELL)
@@ -48,10 +38,6 @@ class Book:
         self.by_user: dict[UserId, dict[OrderId, Order]] = {}
 
     # -- reading
-
-    @property
-    def instrument(self) -> InstrumentId:
-        return self.rules.instrument
 
     @property
     def best_bid(self) -> int | None:

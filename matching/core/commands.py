@@ -30,7 +30,8 @@ class Place(Command, frozen=True, array_like=True, tag=True, gc=False):
 
     `price` is the worst price the order may trade at: the limit of a LIMIT or STOP_LIMIT, the
     protection price of a MARKET or STOP (what its hold covers). `stop_price` is 0 but for stops,
-    which are armed and wait for a `Trigger`.
+    which are armed and wait for a `Trigger`. `collar_ppm` is how far from the best price a MARKET may trade,
+    in parts per million.
     """
 
     user: UserId
@@ -42,6 +43,7 @@ class Place(Command, frozen=True, array_like=True, tag=True, gc=False):
     stop_price: int = 0
     post_only: bool = False
     prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
+    collar_ppm: int = 0
 
 
 class Cancel(Command, frozen=True, array_like=True, tag=True, gc=False):
@@ -65,10 +67,11 @@ class Amend(Command, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class Trigger(Command, frozen=True, array_like=True, tag=True, gc=False):
-    """Let an armed stop into the market; `price` is the price (in ticks) that triggered it."""
+    """Let an armed stop into the market, at `price` (in ticks), which triggered it; `collar_ppm` as for Place."""
 
     order: OrderId
     price: int
+    collar_ppm: int = 0
 
 
 class Halt(Command, frozen=True, array_like=True, tag=True, gc=False):

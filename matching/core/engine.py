@@ -3,9 +3,6 @@
 Rules of this file: dispatch only. The caller numbers the commands: `sequence` rises from command to
 command over all books of the group, restarts included. It must not send a `Place` twice, nor a command
 for an instrument that was not added: both are broken invariants.
-
-Known limitation. A book's rules are fixed while it lives. The collar decides what a market order
-trades, so a replay gives the same trades only under the rules that were in force at the time.
 """
 
 from __future__ import annotations
@@ -14,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from matching.core import match
-from matching.core.book import Book, InstrumentRules
+from matching.core.book import Book
 from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll, Halt, Place, Resume, Trigger
 from matching.core.events import Event
-from matching.core.types import InstrumentId
+from matching.core.types import InstrumentId, MarketStatus
 
 # Any: each function takes its own command type, which a dict cannot express.
 HANDLERS: dict[type, Callable[[Book, Any, int], list[Event]]] = {
@@ -37,10 +34,15 @@ class Engine:
     def __init__(self, books: Iterable[Book] = ()) -> None:
         self.books: dict[InstrumentId, Book] = {book.instrument: book for book in books}
 
-    def add(self, rules: InstrumentRules, last_trade_number: int = 0) -> Book:
+    def add(
+        self,
+        instrument: InstrumentId,
+        status: MarketStatus = MarketStatus.TRADING,
+        last_trade_number: int = 0,
+    ) -> Book:
         """A new, empty book."""
-        assert rules.instrument not in self.books, rules
-        book = self.books[rules.instrument] = Book(rules, last_trade_number)
+        assert instrument not in self.books, instrument
+        book = self.books[instrument] = Book(instrument, status, last_trade_number)
         return book
 
     def apply(self, command: AnyCommand, sequence: int) -> list[Event]:

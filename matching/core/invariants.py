@@ -4,7 +4,7 @@ Rules of this file: it reads, and asserts. A failed assertion means that the cor
 recovery restored nonsense): the worker must end, not go on. It finds its way by walking everything, so
 it depends on none of the indexes that it checks.
 
-Known limitation. It walks all orders: about 0.2 s per 100 000, so it is for tests and `verify`, not
+Known limitation. It walks all orders: some 0.3 s per 100 000, so it is for tests and `verify`, not
 for every command in production.
 """
 

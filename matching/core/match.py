@@ -60,7 +60,7 @@ def place(book: Book, command: Place, sequence: int) -> list[Event]:
         order.priority = sequence
         book.arm(order)
         return [Armed(order.id, sequence)]
-    limit = reach(book, order)
+    limit = reach(book, order, command.collar_ppm)
     reason = obstacle(book, order, limit)
     if reason is not None:
         return [Rejected(order.id, reason)]
@@ -121,7 +121,7 @@ def trigger(book: Book, command: Trigger, sequence: int) -> list[Event]:
         resting = command.order in book.orders
         reason = Reason.ALREADY_TRIGGERED if resting else Reason.UNKNOWN_ORDER
         return [Refused(command.id, command.order, reason)]
-    limit = reach(book, order)
+    limit = reach(book, order, command.collar_ppm)
     if book.status is MarketStatus.POST_ONLY and opposite(book, order).best_within(limit) is not None:
         return [Refused(command.id, order.id, Reason.MARKET_HALTED)]
     rejection = obstacle(book, order, limit)
@@ -152,7 +152,7 @@ def opposite(book: Book, order: Order) -> Ladder:
     return book.asks if order.side is Side.BUY else book.bids
 
 
-def reach(book: Book, order: Order) -> int:
+def reach(book: Book, order: Order, collar_ppm: int) -> int:
     """The worst price the order may trade at now. The collar is rounded inward, towards the best price."""
     if not order.is_market:
         return order.price
@@ -160,8 +160,8 @@ def reach(book: Book, order: Order) -> int:
     if best is None:
         return order.price
     if order.side is Side.BUY:
-        return min(order.price, best.price * (PPM + book.rules.collar_ppm) // PPM)
-    return max(order.price, -(-best.price * (PPM - book.rules.collar_ppm) // PPM))
+        return min(order.price, best.price * (PPM + collar_ppm) // PPM)
+    return max(order.price, -(-best.price * (PPM - collar_ppm) // PPM))
 
 
 def obstacle(book: Book, taker: Order, limit: int) -> Reason | None:
@@ -218,7 +218,7 @@ def trade(book: Book, maker: Order, taker: Order, events: list[Event]) -> None:
     book.last_trade_number = number = book.last_trade_number + 1
     events.append(
         Traded(
-            book.rules.instrument,
+            book.instrument,
             number,
             maker.price,
             quantity,

@@ -5,43 +5,66 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='SymbolGroup',
+            name="SymbolGroup",
             fields=[
-                ('name', models.SlugField(primary_key=True, serialize=False)),
+                ("name", models.SlugField(primary_key=True, serialize=False)),
             ],
         ),
         migrations.CreateModel(
-            name='Checkpoint',
+            name="Checkpoint",
             fields=[
-                ('group', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, serialize=False, to='matching.symbolgroup')),
-                ('epoch', models.BigIntegerField(default=0, help_text='raised by each worker that takes over')),
-                ('sequence', models.BigIntegerField(default=0, help_text='commands applied so far')),
-                ('position', models.CharField(default='0-0', help_text='last stream entry applied', max_length=40)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "group",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        serialize=False,
+                        to="matching.symbolgroup",
+                    ),
+                ),
+                (
+                    "epoch",
+                    models.BigIntegerField(default=0, help_text="raised by each worker that takes over"),
+                ),
+                ("sequence", models.BigIntegerField(default=0, help_text="commands applied so far")),
+                (
+                    "position",
+                    models.CharField(default="0-0", help_text="last stream entry applied", max_length=40),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
         ),
         migrations.CreateModel(
-            name='JournalBatch',
+            name="JournalBatch",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('epoch', models.BigIntegerField()),
-                ('first_sequence', models.BigIntegerField()),
-                ('last_sequence', models.BigIntegerField()),
-                ('commands', models.BinaryField(help_text='msgpack list of envelopes, see matching.codec')),
-                ('created_at', models.DateTimeField()),
-                ('group', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='matching.symbolgroup')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("epoch", models.BigIntegerField()),
+                ("first_sequence", models.BigIntegerField()),
+                ("last_sequence", models.BigIntegerField()),
+                ("commands", models.BinaryField(help_text="msgpack list of envelopes, see matching.codec")),
+                ("created_at", models.DateTimeField()),
+                (
+                    "group",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="matching.symbolgroup"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'journal batches',
-                'constraints': [models.UniqueConstraint(fields=('group', 'first_sequence'), name='journal_sequence_once'), models.CheckConstraint(condition=models.Q(('last_sequence__gte', models.F('first_sequence'))), name='journal_range_not_empty')],
+                "verbose_name_plural": "journal batches",
+                "constraints": [
+                    models.UniqueConstraint(fields=("group", "first_sequence"), name="journal_sequence_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("last_sequence__gte", models.F("first_sequence"))),
+                        name="journal_range_not_empty",
+                    ),
+                ],
             },
         ),
     ]

@@ -75,7 +75,12 @@ class OrdersView(ApiView):
         tags=["orders"],
         parameters=[
             reading.SYMBOL,
-            OpenApiParameter("status", str, description=f"one or several with commas between: {STATUSES}"),
+            OpenApiParameter(
+                "status",
+                {"type": "array", "items": {"type": "string", "enum": Status.values}},
+                explode=False,
+                description="one or several, with commas between",
+            ),
             OpenApiParameter(
                 "from", {"type": "string", "format": "date-time"}, description="placed at or after"
             ),
@@ -100,14 +105,19 @@ class OrdersView(ApiView):
         summary="Cancel all your open orders, in one market or in all",
         tags=["orders"],
         parameters=[reading.SYMBOL],
-        responses={200: answers(CancelledOrders, "The orders that were cancelled"), **order_problems(400)},
+        responses={
+            200: answers(CancelledOrders, "The orders that were cancelled"),
+            202: answers(CancelledOrders, "Will be done; those that are cancelled already"),
+            **order_problems(400),
+        },
     )
     def delete(self, request: ApiRequest) -> HttpResponse:
         member = may_write(request)
         query = Query(request)
         market = reading.market(query)
         query.check()
-        return answer(CancelledOrders(intake.cancel_all(member.user_id, market, request.trace_id)))
+        cancelled, late = intake.cancel_all(member.user_id, market, request.trace_id)
+        return answer(CancelledOrders(cancelled), 202 if late else 200)
 
 
 class OrderView(ApiView):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from exchange.errors import Problem
 from matching.core.types import Reason
 from trading.api.shapes import BatchItem
@@ -43,7 +45,8 @@ def placed(result: Placed) -> tuple[int, OrderView] | Problem:
 def item(result: tuple[int, OrderView] | Problem, trace_id: str) -> BatchItem:
     """The same as an element of a batch's answer."""
     if isinstance(result, Problem):
-        return BatchItem(result.status, problem=result.body(trace_id))
+        body: Any = result.body(trace_id)
+        return BatchItem(result.status, problem=body)
     status, order = result
     return BatchItem(status, order=order)
 

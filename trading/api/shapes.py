@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -86,7 +86,7 @@ class BatchItem(msgspec.Struct, omit_defaults=True):
 
     status: Annotated[int, Meta(examples=[201])]
     order: OrderView | UnsetType = UNSET
-    problem: OrderProblem | dict[str, Any] | UnsetType = UNSET
+    problem: OrderProblem | UnsetType = UNSET
 
 
 class BatchAnswer(msgspec.Struct):

@@ -8,6 +8,6 @@
     usage      processor time and memory    machine    what it ran on
     result     figures and targets          report     the same as text
 
-Django-free: what needs Django runs as a process. To see where the time goes, start the bench with a long `--seconds` and
-`--only`, and attach a sampling profiler (such as py-spy) to the web process or a matcher.
+Django-free: what needs Django runs as a process. To see where the time goes, start the bench with a long
+`--seconds` and `--only`, and attach a sampling profiler (such as py-spy) to the web process or a matcher.
 """

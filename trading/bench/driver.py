@@ -35,10 +35,15 @@ class Outcome(msgspec.Struct):
 
 
 def drive(plan: Plan, on_event: Callable[[str], None] = lambda event: None) -> Outcome:
-    """Run `plan` to its end; `on_event` is called with "measuring" and "measured" as they happen. Raises SetupError."""
+    """Run `plan`; `on_event` hears "measuring" and "measured" when they happen. Raises SetupError."""
     command = launched([sys.executable, "-I", "-S", str(LOAD)])
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdin and process.stdout and process.stderr
         try:
@@ -49,10 +54,9 @@ def drive(plan: Plan, on_event: Callable[[str], None] = lambda event: None) -> O
                 if "event" not in message:
                     return msgspec.convert(message, Outcome)
                 on_event(message["event"])
-        except BrokenPipeError:
-            pass  # it says on stderr why it ended
-        finally:
-            if sys.exc_info()[0] is not None:
-                process.kill()
+        except BaseException as error:
+            process.kill()
+            if not isinstance(error, BrokenPipeError):  # then it ended early, and says on stderr why
+                raise
         reason = (process.stderr.read().strip().splitlines() or ["no reason given"])[-1]
     raise SetupError(f"the load ended early: {reason}")

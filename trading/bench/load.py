@@ -1,15 +1,15 @@
-"""The load: sends prepared requests over keep-alive connections, one at a time on each, and measures the answers.
+"""The load: sends prepared requests over keep-alive connections, one at a time on each; measures the answers.
 
     python -I -S load.py < plan.json
 
 A process of its own, so that its processor time is counted apart; standard library only and no parsing beyond
-what an answer's length needs, because it shares the machine with what it measures. It knows HTTP and nothing of
-orders: a lane (connection) repeats its requests, and each `%010d` in one becomes a number that the lane has not
-used before. See `Plan` for the input. Prints one JSON object a line: {"event": "measuring"} and {"event":
-"measured"} at the ends of the measured window, then the result (`Load.result`).
+what an answer's length needs, because it shares the machine with what it measures. It knows HTTP and nothing
+of orders: a lane (connection) repeats its requests, and each `%010d` in one becomes a number that the lane
+has not used before. See `Plan` for the input. Prints one JSON object a line: {"event": "measuring"} and
+{"event": "measured"} at the ends of the measured window, then the result (`Load.result`).
 
-Known limitations: an answer must have a Content-Length; a request that does not fit the socket's buffer at once
-holds up the other lanes while it is sent.
+Known limitations: an answer must have a Content-Length; a request that does not fit the socket's buffer at
+once holds up the other lanes while it is sent.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ BUFFER = 1 << 18
 class Plan(NamedTuple):
     """What to send, how long, and what a right answer is.
 
-    Without `requests` the run ends `warm_up` and `seconds` (which are measured) after it began, with them after so many, all
-    of which are measured. A right answer has the `status`, contains `mark` exactly `marks` times and, looked at
-    in samples, is an object with `fields`.
+    Without `requests` the run ends `warm_up` and `seconds` (which are measured) after it began, with them
+    after so many, all of which are measured. A right answer has the `status`, contains `mark` exactly `marks`
+    times and, looked at in samples, is an object with `fields`.
     """
 
     host: str
@@ -128,7 +128,9 @@ class Load:
             if moment >= ends or self._errors.total() > TOO_MANY_ERRORS:
                 self._end()
             change = ends if self._measuring else begins
-            ready = self._selector.select(min(STALL_SECONDS, max(0.0, change - moment)) if self._sending else STALL_SECONDS)
+            ready = self._selector.select(
+                min(STALL_SECONDS, max(0.0, change - moment)) if self._sending else STALL_SECONDS
+            )
             if not ready and now() - moment >= STALL_SECONDS:
                 self._errors["no answer"] += self._waiting
                 break
@@ -137,7 +139,7 @@ class Load:
         self._end()
 
     def result(self) -> dict[str, Any]:
-        """`requests` are those of the window, `right` all right answers; seconds, and milliseconds for latencies."""
+        """`requests` are the right answers of the window, `right` are those of the whole run."""
         ordered = sorted(self._latencies)
         points = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
         last = len(ordered) - 1
@@ -146,7 +148,9 @@ class Load:
             "right": self._right,
             "seconds": self._seconds,
             "cpu_seconds": self._cpu,
-            "latency_ms": {name: 1000 * ordered[round(last * part)] for name, part in points.items()} if ordered else {},
+            "latency_ms": {name: 1000 * ordered[round(last * part)] for name, part in points.items()}
+            if ordered
+            else {},
             "errors": dict(self._errors),
             "samples": self._samples,
         }

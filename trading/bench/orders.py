@@ -1,8 +1,9 @@
 """Requests as bytes on the wire, prepared before the clock runs: who sends which orders at which price.
 
-Of each two traders one only buys and the other only sells, so nobody meets their own orders. A buyer bids a little above the
-middle, a seller asks a little below it: any two cross, the first of them rests, the second trades. So half
-of the orders cross, whatever their order, and as much is bought as is sold, the book does not grow.
+Of each two traders one only buys and the other only sells, so nobody meets their own orders. A buyer bids a
+little above the middle, a seller asks a little below it: of any two the first rests and the second crosses
+it. So half of the orders cross, in whatever order they come; as much is bought as is sold, so the book does
+not grow.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from trading.bench.load import NUMBER
 API = "/api/v1"
 MIDDLE = 1_000_000  # ticks
 JITTER = 20  # ticks around the middle at which orders trade
-SIZES = 5  # an order has 1 to so many units
 DEPTH_FROM, DEPTH_STEP = 1_000, 10  # ticks from the middle at which orders rest for good
 PAIRS = 4  # of a buying and a selling request, which a lane repeats
 ID_GROWTH = 10 - len(NUMBER)  # what an id is longer than its placeholder
@@ -57,22 +57,31 @@ class Steps:
 
 
 class Requests:
-    """Writes requests for one server. `run` makes the ids of this run unlike those of all others."""
+    """Writes requests for one server. `run` makes the ids of this run unlike those of all others; orders that
+    trade have 1 to `sizes` units."""
 
-    def __init__(self, host: str, port: int, run: str, traders: Sequence[Trader], markets: Sequence[Steps]) -> None:
+    def __init__(
+        self, host: str, port: int, run: str, traders: Sequence[Trader], markets: Sequence[Steps], sizes: int
+    ) -> None:
         self._host = f"{host}:{port}"
         self._run = run
         self._traders = traders
         self._markets = markets
+        self._sizes = sizes
         self._random = random.Random(run)  # noqa: S311 - no secret
 
     def trading(self, name: str, lanes: int, batch: int) -> list[list[str]]:
         """Requests that trade, for each lane: single orders, or batches of so many if `batch` is not 0."""
         return [self._trading_lane(f"{self.prefix(name)}{lane}-", lane, batch) for lane in range(lanes)]
 
-    def resting(self, name: str, lanes: int, batch: int, levels: int, requests: int) -> list[list[str]]:
-        """Batches that rest away from the middle, spread over so many prices a side; all in the first market."""
-        return [self._resting_lane(f"{self.prefix(name)}{lane}-", lane, batch, levels, requests) for lane in range(lanes)]
+    def resting(self, name: str, lanes: int, markets: int, batch: int, levels: int) -> list[list[str]]:
+        """Batches that rest away from the middle at so many prices a side, in the first `markets` markets."""
+        return [
+            self._resting_lane(
+                f"{self.prefix(name)}{lane}-", lane, self._markets[lane // 2 % markets], batch, levels
+            )
+            for lane in range(lanes)
+        ]
 
     def book(self, lanes: int) -> list[list[str]]:
         slugs = [market.slug for market in self._markets]
@@ -87,22 +96,20 @@ class Requests:
         first = lane // len(self._markets) % 2 == 0  # half of a market's lanes begin with a purchase
         requests = []
         for _ in range(PAIRS):
-            sizes = [self._random.randint(1, SIZES) for _ in range(batch or 1)]
+            sizes = [self._random.randint(1, self._sizes) for _ in range(batch or 1)]
             for buying in (first, not first):
                 self._random.shuffle(sizes)
                 orders = [self._order(market, prefix, buying, size, self._near(buying)) for size in sizes]
                 requests.append(self._place(self._trader(lane, buying), orders, batch))
         return requests
 
-    def _resting_lane(self, prefix: str, lane: int, batch: int, levels: int, requests: int) -> list[str]:
+    def _resting_lane(self, prefix: str, lane: int, market: Steps, batch: int, levels: int) -> list[str]:
         buying = lane % 2 == 0
-        market, trader = self._markets[0], self._trader(lane, buying)
-        return [
-            self._place(
-                trader, [self._order(market, prefix, buying, 1, self._far(buying, levels)) for _ in range(batch)], batch
-            )
-            for _ in range(requests)
-        ]
+        requests = []
+        for _ in range(2 * PAIRS):
+            orders = [self._order(market, prefix, buying, 1, self._far(buying, levels)) for _ in range(batch)]
+            requests.append(self._place(self._trader(lane, buying), orders, batch))
+        return requests
 
     def _near(self, buying: bool) -> int:
         distance = self._random.randint(0, JITTER)

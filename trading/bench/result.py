@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from trading.bench.machine import Machine
@@ -28,7 +30,7 @@ def nothing(figure: str, measured: int) -> Target:
 
 
 class Cpu(msgspec.Struct):
-    """Processor seconds in the window by process, `load` for what makes it; `elsewhere` is the rest of the machine.
+    """Processor seconds in the window by process, `load` for what makes it; `elsewhere` is all else here.
 
     `per_1000` is the same for 1,000 orders (for 1,000 requests where there are none).
     """
@@ -39,7 +41,7 @@ class Cpu(msgspec.Struct):
 
 
 class Result(msgspec.Struct, omit_defaults=True):
-    """One scenario. Rates are of right answers within the window of `seconds`; `figures` are what only some scenarios have."""
+    """One scenario. Rates are of right answers in the window of `seconds`; `figures` are of some only."""
 
     name: str
     what: str
@@ -54,6 +56,10 @@ class Result(msgspec.Struct, omit_defaults=True):
     figures: dict[str, float] = {}
     cpu: Cpu | None = None
     targets: list[Target] = []
+
+    def latency(self, point: str) -> float:
+        """In milliseconds; infinite if nothing was answered."""
+        return self.latency_ms.get(point, math.inf)
 
 
 class Report(msgspec.Struct):

@@ -14,7 +14,8 @@ Pids = Mapping[str, list[int]]
 
 
 class Memory(msgspec.Struct):
-    """In MB. Of the largest of the processes: its peak and present resident size. `together` shares out what they share."""
+    """In MB: the peak and the present resident size of the largest process, and what all of them are
+    `together`, with what they share counted once."""
 
     processes: int
     peak: float

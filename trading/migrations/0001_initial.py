@@ -13,241 +13,724 @@ from exchange.partitions import CreatePartitioned
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('matching', '0001_initial'),
-        ('members', '0001_initial'),
+        ("matching", "0001_initial"),
+        ("members", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         CreatePartitioned(
-            name='Transaction',
+            name="Transaction",
             fields=[
-                ('id', models.UUIDField(default=exchange.ids.new, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('TRADE', 'Trade'), ('DEPOSIT', 'Deposit'), ('WITHDRAWAL', 'Withdrawal'), ('ADJUSTMENT', 'Adjustment')], max_length=12)),
-                ('trace_id', models.CharField(default='', max_length=64)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("TRADE", "Trade"),
+                            ("DEPOSIT", "Deposit"),
+                            ("WITHDRAWAL", "Withdrawal"),
+                            ("ADJUSTMENT", "Adjustment"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("trace_id", models.CharField(default="", max_length=64)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Asset',
+            name="Asset",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=12, unique=True)),
-                ('name', models.CharField(max_length=60)),
-                ('scale', models.PositiveSmallIntegerField(help_text='decimal places in the ledger; cannot change later')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=12, unique=True)),
+                ("name", models.CharField(max_length=60)),
+                (
+                    "scale",
+                    models.PositiveSmallIntegerField(
+                        help_text="decimal places in the ledger; cannot change later"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('scale__lte', 18)), name='asset_scale_at_most_18')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("scale__lte", 18)), name="asset_scale_at_most_18"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('USER', 'User'), ('FEES', 'Fees'), ('CUSTODY', 'Custody')], default='USER', max_length=10)),
-                ('available', trading.models.fields.AmountField(decimal_places=18, default=Decimal('0'), max_digits=36)),
-                ('held', trading.models.fields.AmountField(decimal_places=18, default=Decimal('0'), max_digits=36)),
-                ('institution', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to='members.institution')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to=settings.AUTH_USER_MODEL)),
-                ('asset', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='trading.asset')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("USER", "User"), ("FEES", "Fees"), ("CUSTODY", "Custody")],
+                        default="USER",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "available",
+                    trading.models.fields.AmountField(decimal_places=18, default=Decimal("0"), max_digits=36),
+                ),
+                (
+                    "held",
+                    trading.models.fields.AmountField(decimal_places=18, default=Decimal("0"), max_digits=36),
+                ),
+                (
+                    "institution",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="accounts",
+                        to="members.institution",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="accounts",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "asset",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="trading.asset"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ClientOrder',
+            name="ClientOrder",
             fields=[
-                ('pk', models.CompositePrimaryKey('user_id', 'client_order_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('client_order_id', models.CharField(max_length=100)),
-                ('order_id', models.UUIDField()),
-                ('fingerprint', models.BigIntegerField()),
-                ('user', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "client_order_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("client_order_id", models.CharField(max_length=100)),
+                ("order_id", models.UUIDField()),
+                ("fingerprint", models.BigIntegerField()),
+                (
+                    "user",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Instrument',
+            name="Instrument",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(help_text='BASE/QUOTE', max_length=25, unique=True)),
-                ('tick_size', trading.models.fields.AmountField(decimal_places=18, help_text='prices are multiples of it; cannot change later', max_digits=36)),
-                ('lot_size', trading.models.fields.AmountField(decimal_places=18, help_text='quantities are multiples of it; cannot change later', max_digits=36)),
-                ('min_quantity', trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
-                ('max_quantity', trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
-                ('min_notional', trading.models.fields.AmountField(decimal_places=18, help_text='least price × quantity of an order, in the quote asset', max_digits=36)),
-                ('collar', models.DecimalField(decimal_places=4, default=Decimal('0.05'), help_text='how far from the best price a market order may trade, as a fraction: 0.05 is 5 %', max_digits=6)),
-                ('status', models.CharField(choices=[('TRADING', 'TRADING'), ('POST_ONLY', 'POST_ONLY'), ('CANCEL_ONLY', 'CANCEL_ONLY'), ('HALTED', 'HALTED')], default='TRADING', editable=False, help_text='changed by the halt and resume commands', max_length=12)),
-                ('base', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='trading.asset')),
-                ('group', models.ForeignKey(blank=True, help_text='the worker that matches it; empty: by consistent hashing', null=True, on_delete=django.db.models.deletion.PROTECT, to='matching.symbolgroup')),
-                ('quote', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='trading.asset')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("symbol", models.CharField(help_text="BASE/QUOTE", max_length=25, unique=True)),
+                (
+                    "tick_size",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        help_text="prices are multiples of it; cannot change later",
+                        max_digits=36,
+                    ),
+                ),
+                (
+                    "lot_size",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        help_text="quantities are multiples of it; cannot change later",
+                        max_digits=36,
+                    ),
+                ),
+                ("min_quantity", trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
+                ("max_quantity", trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
+                (
+                    "min_notional",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        help_text="least price × quantity of an order, in the quote asset",
+                        max_digits=36,
+                    ),
+                ),
+                (
+                    "collar",
+                    models.DecimalField(
+                        decimal_places=4,
+                        default=Decimal("0.05"),
+                        help_text="how far from the best price a market order may trade, as a fraction: 0.05 is 5 %",
+                        max_digits=6,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("TRADING", "TRADING"),
+                            ("POST_ONLY", "POST_ONLY"),
+                            ("CANCEL_ONLY", "CANCEL_ONLY"),
+                            ("HALTED", "HALTED"),
+                        ],
+                        default="TRADING",
+                        editable=False,
+                        help_text="changed by the halt and resume commands",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "base",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="trading.asset"
+                    ),
+                ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="the worker that matches it; empty: by consistent hashing",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="matching.symbolgroup",
+                    ),
+                ),
+                (
+                    "quote",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="trading.asset"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['symbol'],
+                "ordering": ["symbol"],
             },
         ),
         migrations.CreateModel(
-            name='FeeSchedule',
+            name="FeeSchedule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('maker', models.DecimalField(decimal_places=6, help_text='fraction of what is received: 0.001 is 0.1 %', max_digits=7)),
-                ('taker', models.DecimalField(decimal_places=6, max_digits=7)),
-                ('institution', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='fee_schedules', to='members.institution')),
-                ('instrument', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='trading.instrument')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "maker",
+                    models.DecimalField(
+                        decimal_places=6,
+                        help_text="fraction of what is received: 0.001 is 0.1 %",
+                        max_digits=7,
+                    ),
+                ),
+                ("taker", models.DecimalField(decimal_places=6, max_digits=7)),
+                (
+                    "institution",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="fee_schedules",
+                        to="members.institution",
+                    ),
+                ),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="trading.instrument",
+                    ),
+                ),
             ],
         ),
         CreatePartitioned(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.UUIDField(default=exchange.ids.new, editable=False, primary_key=True, serialize=False)),
-                ('number', models.BigIntegerField(help_text='ever-increasing, for protocols that know only integers')),
-                ('client_order_id', models.CharField(max_length=100)),
-                ('side', models.CharField(choices=[('BUY', 'BUY'), ('SELL', 'SELL')], max_length=4)),
-                ('type', models.CharField(choices=[('MARKET', 'MARKET'), ('LIMIT', 'LIMIT'), ('STOP', 'STOP'), ('STOP_LIMIT', 'STOP_LIMIT')], max_length=10)),
-                ('time_in_force', models.CharField(choices=[('GTC', 'GTC'), ('IOC', 'IOC'), ('FOK', 'FOK')], max_length=3)),
-                ('post_only', models.BooleanField(default=False)),
-                ('prevention', models.CharField(choices=[('CANCEL_NEWEST', 'CANCEL_NEWEST'), ('CANCEL_OLDEST', 'CANCEL_OLDEST'), ('CANCEL_BOTH', 'CANCEL_BOTH'), ('DECREMENT', 'DECREMENT')], max_length=13)),
-                ('price', trading.models.fields.AmountField(decimal_places=18, help_text='limit price; empty for MARKET and STOP', max_digits=36, null=True)),
-                ('stop_price', trading.models.fields.AmountField(decimal_places=18, max_digits=36, null=True)),
-                ('protection_price', trading.models.fields.AmountField(decimal_places=18, help_text='worst price of a MARKET or STOP', max_digits=36, null=True)),
-                ('quantity', trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
-                ('remaining_quantity', trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
-                ('filled_quantity', trading.models.fields.AmountField(decimal_places=18, default=Decimal('0'), max_digits=36)),
-                ('filled_notional', trading.models.fields.AmountField(decimal_places=18, default=Decimal('0'), help_text='sum of price × quantity of the fills', max_digits=36)),
-                ('fee', trading.models.fields.AmountField(decimal_places=18, default=Decimal('0'), help_text='in the asset received', max_digits=36)),
-                ('status', models.CharField(choices=[('PENDING', 'Pending'), ('PENDING_TRIGGER', 'Pending Trigger'), ('TRIGGERED', 'Triggered'), ('OPEN', 'Open'), ('PARTIALLY_FILLED', 'Partially Filled'), ('FILLED', 'Filled'), ('CANCELLED', 'Cancelled'), ('REJECTED', 'Rejected')], max_length=16)),
-                ('reason', models.CharField(blank=True, default='', max_length=30)),
-                ('held', trading.models.fields.AmountField(decimal_places=18, default=Decimal('0'), max_digits=36)),
-                ('maker_fee_rate', models.IntegerField(help_text='millionths')),
-                ('taker_fee_rate', models.IntegerField(help_text='millionths')),
-                ('priority', models.BigIntegerField(help_text='the command sequence at which it took its place', null=True)),
-                ('trigger_price', trading.models.fields.AmountField(decimal_places=18, max_digits=36, null=True)),
-                ('triggered_at', models.DateTimeField(null=True)),
-                ('trace_id', models.CharField(default='', max_length=64)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('hold_account', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.account')),
-                ('instrument', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.instrument')),
-                ('receive_account', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.account')),
-                ('user', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "number",
+                    models.BigIntegerField(
+                        help_text="ever-increasing, for protocols that know only integers"
+                    ),
+                ),
+                ("client_order_id", models.CharField(max_length=100)),
+                ("side", models.CharField(choices=[("BUY", "BUY"), ("SELL", "SELL")], max_length=4)),
+                (
+                    "type",
+                    models.CharField(
+                        choices=[
+                            ("MARKET", "MARKET"),
+                            ("LIMIT", "LIMIT"),
+                            ("STOP", "STOP"),
+                            ("STOP_LIMIT", "STOP_LIMIT"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "time_in_force",
+                    models.CharField(choices=[("GTC", "GTC"), ("IOC", "IOC"), ("FOK", "FOK")], max_length=3),
+                ),
+                ("post_only", models.BooleanField(default=False)),
+                (
+                    "prevention",
+                    models.CharField(
+                        choices=[
+                            ("CANCEL_NEWEST", "CANCEL_NEWEST"),
+                            ("CANCEL_OLDEST", "CANCEL_OLDEST"),
+                            ("CANCEL_BOTH", "CANCEL_BOTH"),
+                            ("DECREMENT", "DECREMENT"),
+                        ],
+                        max_length=13,
+                    ),
+                ),
+                (
+                    "price",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        help_text="limit price; empty for MARKET and STOP",
+                        max_digits=36,
+                        null=True,
+                    ),
+                ),
+                (
+                    "stop_price",
+                    trading.models.fields.AmountField(decimal_places=18, max_digits=36, null=True),
+                ),
+                (
+                    "protection_price",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        help_text="worst price of a MARKET or STOP",
+                        max_digits=36,
+                        null=True,
+                    ),
+                ),
+                ("quantity", trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
+                ("remaining_quantity", trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
+                (
+                    "filled_quantity",
+                    trading.models.fields.AmountField(decimal_places=18, default=Decimal("0"), max_digits=36),
+                ),
+                (
+                    "filled_notional",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        default=Decimal("0"),
+                        help_text="sum of price × quantity of the fills",
+                        max_digits=36,
+                    ),
+                ),
+                (
+                    "fee",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        default=Decimal("0"),
+                        help_text="in the asset received",
+                        max_digits=36,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "Pending"),
+                            ("PENDING_TRIGGER", "Pending Trigger"),
+                            ("TRIGGERED", "Triggered"),
+                            ("OPEN", "Open"),
+                            ("PARTIALLY_FILLED", "Partially Filled"),
+                            ("FILLED", "Filled"),
+                            ("CANCELLED", "Cancelled"),
+                            ("REJECTED", "Rejected"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, default="", max_length=30)),
+                (
+                    "held",
+                    trading.models.fields.AmountField(decimal_places=18, default=Decimal("0"), max_digits=36),
+                ),
+                ("maker_fee_rate", models.IntegerField(help_text="millionths")),
+                ("taker_fee_rate", models.IntegerField(help_text="millionths")),
+                (
+                    "priority",
+                    models.BigIntegerField(
+                        help_text="the command sequence at which it took its place", null=True
+                    ),
+                ),
+                (
+                    "trigger_price",
+                    trading.models.fields.AmountField(decimal_places=18, max_digits=36, null=True),
+                ),
+                ("triggered_at", models.DateTimeField(null=True)),
+                ("trace_id", models.CharField(default="", max_length=64)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("closed_at", models.DateTimeField(null=True)),
+                (
+                    "hold_account",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.account",
+                    ),
+                ),
+                (
+                    "instrument",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.instrument",
+                    ),
+                ),
+                (
+                    "receive_account",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.account",
+                    ),
+                ),
+                (
+                    "user",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='PendingCommand',
+            name="PendingCommand",
             fields=[
-                ('id', models.UUIDField(default=exchange.ids.new, primary_key=True, serialize=False)),
-                ('group', models.CharField(max_length=50)),
-                ('order_id', models.UUIDField(help_text='the order it is about, where there is one', null=True)),
-                ('kind', models.CharField(max_length=10)),
-                ('envelope', models.BinaryField(help_text='msgpack, see matching.codec')),
-                ('held', trading.models.fields.AmountField(decimal_places=18, default=Decimal('0'), help_text="what an amendment holds beyond its order's hold", max_digits=36)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('hold_account', trading.models.fields.LooseKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.account')),
+                ("id", models.UUIDField(default=exchange.ids.new, primary_key=True, serialize=False)),
+                ("group", models.CharField(max_length=50)),
+                (
+                    "order_id",
+                    models.UUIDField(help_text="the order it is about, where there is one", null=True),
+                ),
+                ("kind", models.CharField(max_length=10)),
+                ("envelope", models.BinaryField(help_text="msgpack, see matching.codec")),
+                (
+                    "held",
+                    trading.models.fields.AmountField(
+                        decimal_places=18,
+                        default=Decimal("0"),
+                        help_text="what an amendment holds beyond its order's hold",
+                        max_digits=36,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "hold_account",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.account",
+                    ),
+                ),
             ],
         ),
         CreatePartitioned(
-            name='Trade',
+            name="Trade",
             fields=[
-                ('id', models.UUIDField(default=exchange.ids.new, editable=False, primary_key=True, serialize=False)),
-                ('number', models.BigIntegerField()),
-                ('price', trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
-                ('quantity', trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
-                ('is_buyer_maker', models.BooleanField()),
-                ('buyer_fee', trading.models.fields.AmountField(decimal_places=18, help_text='in the base asset', max_digits=36)),
-                ('seller_fee', trading.models.fields.AmountField(decimal_places=18, help_text='in the quote asset', max_digits=36)),
-                ('executed_at', models.DateTimeField()),
-                ('buyer', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('buyer_order', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.order')),
-                ('instrument', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.instrument')),
-                ('seller', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('seller_order', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.order')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("number", models.BigIntegerField()),
+                ("price", trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
+                ("quantity", trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
+                ("is_buyer_maker", models.BooleanField()),
+                (
+                    "buyer_fee",
+                    trading.models.fields.AmountField(
+                        decimal_places=18, help_text="in the base asset", max_digits=36
+                    ),
+                ),
+                (
+                    "seller_fee",
+                    trading.models.fields.AmountField(
+                        decimal_places=18, help_text="in the quote asset", max_digits=36
+                    ),
+                ),
+                ("executed_at", models.DateTimeField()),
+                (
+                    "buyer",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "buyer_order",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.order",
+                    ),
+                ),
+                (
+                    "instrument",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.instrument",
+                    ),
+                ),
+                (
+                    "seller",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "seller_order",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.order",
+                    ),
+                ),
             ],
         ),
         CreatePartitioned(
-            name='Posting',
+            name="Posting",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('amount', trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
-                ('account', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.account')),
-                ('asset', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.asset')),
-                ('transaction', trading.models.fields.LooseKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='trading.transaction')),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("amount", trading.models.fields.AmountField(decimal_places=18, max_digits=36)),
+                (
+                    "account",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.account",
+                    ),
+                ),
+                (
+                    "asset",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.asset",
+                    ),
+                ),
+                (
+                    "transaction",
+                    trading.models.fields.LooseKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.transaction",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'USER')), fields=('user', 'asset'), name='account_of_user'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "USER")), fields=("user", "asset"), name="account_of_user"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'USER'), _negated=True), fields=('institution', 'asset', 'kind'), name='account_of_house'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "USER"), _negated=True),
+                fields=("institution", "asset", "kind"),
+                name="account_of_house",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'USER'), ('user__isnull', False)), models.Q(models.Q(('kind', 'USER'), _negated=True), ('user__isnull', True)), _connector='OR'), name='account_has_one_owner'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "USER"), ("user__isnull", False)),
+                    models.Q(models.Q(("kind", "USER"), _negated=True), ("user__isnull", True)),
+                    _connector="OR",
+                ),
+                name="account_has_one_owner",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('available__gte', 0), ('kind', 'CUSTODY'), _connector='OR'), name='account_available_not_negative'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("available__gte", 0), ("kind", "CUSTODY"), _connector="OR"),
+                name="account_available_not_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='account_held_not_negative'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("held__gte", 0)), name="account_held_not_negative"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='instrument',
-            constraint=models.CheckConstraint(condition=models.Q(('lot_size__gt', 0), ('tick_size__gt', 0)), name='instrument_steps_positive'),
+            model_name="instrument",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("lot_size__gt", 0), ("tick_size__gt", 0)),
+                name="instrument_steps_positive",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='instrument',
-            constraint=models.CheckConstraint(condition=models.Q(('max_quantity__gte', models.F('min_quantity')), ('min_quantity__gt', 0)), name='instrument_quantity_range'),
+            model_name="instrument",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("max_quantity__gte", models.F("min_quantity")), ("min_quantity__gt", 0)),
+                name="instrument_quantity_range",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='instrument',
-            constraint=models.CheckConstraint(condition=models.Q(('collar__gt', 0), ('collar__lt', 1)), name='instrument_collar_is_a_fraction'),
+            model_name="instrument",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("collar__gt", 0), ("collar__lt", 1)),
+                name="instrument_collar_is_a_fraction",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='instrument',
-            constraint=models.CheckConstraint(condition=models.Q(('base', models.F('quote')), _negated=True), name='instrument_two_assets'),
+            model_name="instrument",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("base", models.F("quote")), _negated=True), name="instrument_two_assets"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='feeschedule',
-            constraint=models.UniqueConstraint(fields=('institution', 'instrument'), name='one_fee_schedule', nulls_distinct=False),
+            model_name="feeschedule",
+            constraint=models.UniqueConstraint(
+                fields=("institution", "instrument"), name="one_fee_schedule", nulls_distinct=False
+            ),
         ),
         migrations.AddConstraint(
-            model_name='feeschedule',
-            constraint=models.CheckConstraint(condition=models.Q(('maker__gte', 0), ('maker__lt', 1), ('taker__gte', 0), ('taker__lt', 1)), name='fee_rates_are_fractions'),
+            model_name="feeschedule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("maker__gte", 0), ("maker__lt", 1), ("taker__gte", 0), ("taker__lt", 1)),
+                name="fee_rates_are_fractions",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(models.F('user'), models.OrderBy(models.F('id'), descending=True), name='order_user'),
+            model_name="order",
+            index=models.Index(
+                models.F("user"), models.OrderBy(models.F("id"), descending=True), name="order_user"
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['instrument', 'side', 'price'], name='order_active'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("closed_at__isnull", True)),
+                fields=["instrument", "side", "price"],
+                name="order_active",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('filled_quantity__gte', 0), ('remaining_quantity__gte', 0), ('quantity__gte', django.db.models.expressions.CombinedExpression(models.F('filled_quantity'), '+', models.F('remaining_quantity')))), name='order_never_overfilled'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("filled_quantity__gte", 0),
+                    ("remaining_quantity__gte", 0),
+                    (
+                        "quantity__gte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("filled_quantity"), "+", models.F("remaining_quantity")
+                        ),
+                    ),
+                ),
+                name="order_never_overfilled",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('held__gte', 0), models.Q(('closed_at__isnull', True), ('held', 0), _connector='OR')), name='order_closed_holds_nothing'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("held__gte", 0), models.Q(("closed_at__isnull", True), ("held", 0), _connector="OR")
+                ),
+                name="order_closed_holds_nothing",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pendingcommand',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'Amend')), fields=('order_id',), name='one_amendment_at_a_time'),
+            model_name="pendingcommand",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "Amend")), fields=("order_id",), name="one_amendment_at_a_time"
+            ),
         ),
         migrations.AddIndex(
-            model_name='trade',
-            index=models.Index(models.F('buyer'), models.OrderBy(models.F('id'), descending=True), name='trade_buyer'),
+            model_name="trade",
+            index=models.Index(
+                models.F("buyer"), models.OrderBy(models.F("id"), descending=True), name="trade_buyer"
+            ),
         ),
         migrations.AddIndex(
-            model_name='trade',
-            index=models.Index(models.F('seller'), models.OrderBy(models.F('id'), descending=True), name='trade_seller'),
+            model_name="trade",
+            index=models.Index(
+                models.F("seller"), models.OrderBy(models.F("id"), descending=True), name="trade_seller"
+            ),
         ),
         migrations.AddIndex(
-            model_name='posting',
-            index=models.Index(fields=['account', 'id'], name='posting_account'),
+            model_name="posting",
+            index=models.Index(fields=["account", "id"], name="posting_account"),
         ),
     ]

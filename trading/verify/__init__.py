@@ -1,7 +1,8 @@
 """`manage.py verify`: is what PostgreSQL holds what it must be?
 
-Each check is independent of the code that wrote the rows: it derives what must be there from what it must be derived
-from, and compares. All of them see the same moment of a live system (`snapshot`); nothing is locked, nothing is written.
+Each check is independent of the code that wrote the rows: it works out what must be there, and compares.
+All of them see the same moment of a live system (`snapshot`). Nothing is written, and no row is locked.
 
-Known limitation. The snapshot is kept to the end, so PostgreSQL cannot clean up behind newer changes for as long.
+Known limitation. Until the end PostgreSQL keeps what newer changes leave behind, and the tables cannot get
+new partitions.
 """

@@ -1,26 +1,38 @@
 """A rule, how to look for what breaks it, and what was found.
 
-Most rules are one SELECT (`Check.rows`): one row for each thing that is looked at, with a column `breach` that is null, or says which
-row breaks the rule and how. PostgreSQL counts them; no row but the first breach comes here.
+Most rules are one query (`Check.rows`) in a file of sql/, which anybody can read, or run in psql:
+
+    -- check NAME (INVARIANT; THINGS[; warning]): WHAT THE RULE SAYS
+    SELECT …;
+
+It gives a row for each thing that it looks at, with one column `breach`: null, or which row breaks the rule
+and how. PostgreSQL counts them, so that no row comes here but the first breach.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from pathlib import Path
+from typing import Any
 
 import psycopg
 
 Progress = Callable[[str], None]
 
+_FOLDER = Path(__file__).parent / "sql"
+_CHECK = re.compile(
+    r"^-- check (\w+) \((\d); ([^;)]+)(; warning)?\): (.+)\n((?:.*\n)*?)(?=\n-- check |\Z)", re.MULTILINE
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`invariant` is its number in the list of what must never break, 0 for the ground that they all stand on.
+    """`invariant` is its number in the list of what must never break; 0 is the ground that all stand on.
 
-    What breaks a rule is a breach; with `warning` it is worth a look, and no more.
+    What breaks a rule is a breach, or, with `warning`, worth a look and no more.
     """
 
     name: str
@@ -58,15 +70,25 @@ class Finding:
             self.first = what
 
 
-def run(connection: psycopg.Connection[Any], checks: Iterable[Check], progress: Progress) -> Iterator[Finding]:
+def load(name: str) -> list[Check]:
+    """The checks of one file."""
+    text = (_FOLDER / f"{name}.sql").read_text()
+    checks = [
+        Check(Rule(rule, int(invariant), says, things, bool(warning)), rows.rstrip().removesuffix(";"))
+        for rule, invariant, things, warning, says, rows in _CHECK.findall(text)
+    ]
+    assert len(checks) == text.count("-- check "), f"{name}.sql: a check has another form"
+    return checks
+
+
+def run(
+    connection: psycopg.Connection[Any], checks: Iterable[Check], progress: Progress
+) -> Iterator[Finding]:
     for check in checks:
         progress(check.rule.says)
         started = time.monotonic()
-        row = connection.execute(_summary(check.rows)).fetchone()
+        summary = f'SELECT count(*), count(breach), min(breach COLLATE "C") FROM ({check.rows}) AS looked_at'
+        row = connection.execute(summary).fetchone()
         assert row is not None
         count, breaches, first = row
         yield Finding(check.rule, count, breaches, first, time.monotonic() - started)
-
-
-def _summary(rows: str) -> Any:
-    return f'SELECT count(*), count(breach), min(breach COLLATE "C") FROM ({rows}) AS looked_at'  # noqa: S608

@@ -1,7 +1,7 @@
 """`manage.py create_trader`: a funded trader with a token, or as many as a load test wants.
 
     manage.py create_trader me@bank.example --institution demo --fund USDT=1000000 --fund BTC=10 --json
-    manage.py create_trader 'load{:04d}@demo.exchange' --count 200 --institution demo --fund USDT=1000000 --json
+    manage.py create_trader 'load{:04d}@demo.exchange' --count 200 --institution demo --fund USDT=1000 --json
 
 Exit code 2 and nothing done if an argument is wrong, 1 if an e-mail is taken (the others are made), else 0.
 """
@@ -75,7 +75,8 @@ class Command(BaseCommand):
         free = [email for email in emails if email not in taken]
         if options["dry_run"]:
             self._say(
-                f"would create {len(free)} of {len(emails)} in {institution.code}, each with {len(funds)} deposits"
+                f"would create {len(free)} of {len(emails)} in {institution.code}, "
+                f"each with {len(funds)} deposits"
             )
         elif free:
             password = options["password"] or secrets.token_urlsafe(12)
@@ -114,10 +115,12 @@ def _emails(pattern: str, count: int | None) -> list[str]:
         raise _wrong(f"{pattern} is a pattern: say how many with --count")
     if count is not None and (len(places) != 1 or not 1 <= count <= MAX_COUNT):
         raise _wrong(
-            f"--count takes 1 to {MAX_COUNT} and a pattern with one number, such as 'load{{:04d}}@demo.exchange'"
+            f"--count takes 1 to {MAX_COUNT} and a pattern with one number, "
+            "such as 'load{:04d}@demo.exchange'"
         )
     numbers = range(1, (count or 1) + 1)
-    emails = [_PATTERN.sub(lambda found, n=number: f"{n:0{found[1] or 1}d}", pattern) for number in numbers]
+    width = int(places[0] or 1) if places else 1
+    emails = [_PATTERN.sub(f"{number:0{width}d}", pattern) for number in numbers]
     for email in emails:
         try:
             validate_email(email)

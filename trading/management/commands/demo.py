@@ -1,4 +1,5 @@
-"""`manage.py demo`: an institution, three instruments and twenty funded traders to play with. In demo mode only.
+"""`manage.py demo`: an institution, three instruments and twenty funded traders to play with. In demo mode
+only.
 
 What is there stays as it is: running it again adds only what is missing.
 """
@@ -23,7 +24,8 @@ OPERATOR = "operator@demo.exchange"
 TRADERS = [f"trader{number:02d}@demo.exchange" for number in range(1, 21)]
 GROUPS = ["alpha", "beta"]
 
-# The scale is the ledger's, for prices and fees in it too; how many places people see is a matter of the display.
+# The scale is the ledger's, for prices and fees in it too; how many places people see is a matter of the
+# display.
 ASSETS = {"BTC": "Bitcoin", "ETH": "Ether", "USDT": "Tether USD", "TRY": "Turkish lira"}
 SCALE = 8
 
@@ -38,7 +40,7 @@ MAKER, TAKER = "0.001", "0.0015"
 
 
 class Command(BaseCommand):
-    help = "Loads the demo: institution, assets, instruments, fees, funded traders and an operator. Needs EXCHANGE_DEMO."
+    help = "Loads the demo: institution, instruments, fees, funded traders, an operator. Needs EXCHANGE_DEMO."
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
