@@ -1,9 +1,10 @@
 """The base of every REST view: authentication, dispatch, and JSON in and out, in microseconds.
 
-`ApiView` is DRF's `APIView` only so that drf-spectacular can describe it: `dispatch` leaves out DRF's request,
-negotiation and renderers, which cost more than the rest of an order's way through the web process. A handler gets
-Django's own request (with `member` and `trace_id`) and returns an `HttpResponse`, mostly through `answer`.
-Callers are known by bearer tokens alone, never by cookies, so CSRF does not apply (`APIView.as_view` exempts it).
+`ApiView` is DRF's `APIView` only so that drf-spectacular can describe it: `dispatch` leaves out DRF's
+request, negotiation and renderers, which cost more than the rest of an order's way through the web process. A
+handler gets Django's own request (with `member` and `trace_id`) and returns an `HttpResponse`, mostly through
+`answer`. Callers are known by bearer tokens alone, never by cookies, so CSRF does not apply
+(`APIView.as_view` exempts it).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class ApiRequest(HttpRequest):
 
 
 class ApiView(APIView):
-    """Subclasses set `permission` and write `get`, `post`, `put`, `patch`, `delete`: (request, **kwargs) -> HttpResponse."""
+    """Subclasses set `permission` and write `get`, `post`, `put`, `patch` or `delete`."""
 
     permission: ClassVar[str | None] = None  # such as "orders:write"; None: public
     schema = ApiSchema()
@@ -58,15 +59,13 @@ class ApiView(APIView):
                 request.member = session.authenticate(request.META.get("HTTP_AUTHORIZATION"), self.permission)
             response: HttpResponseBase = handler(request, *args, **kwargs)
         except Problem as problem:
-            response = problem.response(trace_id(request))
+            return problem.response(trace_id(request))
         except _DATABASE_AWAY as error:
             log.warning("database unavailable", error=str(error).strip())
-            response = database_unavailable().response(trace_id(request))
-        except UnreadablePostError:
-            response = Problem(400, "invalid_request", "The request's body ended early.").response(trace_id(request))
+            return database_unavailable().response(trace_id(request))
         except Exception:
             log.exception("request failed", method=request.method, path=request.path)
-            response = unexpected().response(trace_id(request))
+            return unexpected().response(trace_id(request))
         return response
 
     def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
@@ -75,17 +74,22 @@ class ApiView(APIView):
     def _not_allowed(self, method: str) -> Problem:
         allowed = ", ".join(self.allowed_methods)
         return Problem(
-            405, "method_not_allowed", f"{method} is not possible here: use {allowed}.", headers={"Allow": allowed}
+            405,
+            "method_not_allowed",
+            f"{method} is not possible here: use {allowed}.",
+            headers={"Allow": allowed},
         )
 
 
 class NotFoundView(ApiView):
     """What is not an address of the API."""
 
-    schema = None
+    schema: Any = None
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return Problem(404, "not_found", f"{request.path} is not an address here.").response(trace_id(request))
+        return Problem(404, "not_found", f"{request.path} is not an address here.").response(
+            trace_id(request)
+        )
 
 
 def trace_id(request: HttpRequest) -> str:
@@ -95,14 +99,16 @@ def trace_id(request: HttpRequest) -> str:
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """`body` as JSON: structs, dataclasses, dicts; decimals become strings, UTC times RFC 3339."""
-    return HttpResponse(_encoder.encode(body), status=status, content_type="application/json", headers=headers)
+    return HttpResponse(
+        _encoder.encode(body), status=status, content_type="application/json", headers=headers
+    )
 
 
 def body(request: HttpRequest, type: type[T]) -> T:
     """The request's JSON body as a `type`, checked strictly.
 
-    Raises Problem: 400 `invalid_request` naming every field that is wrong and what would be right, 411 without a
-    length, 413 above a megabyte, 415 for anything that does not call itself JSON.
+    Raises Problem: 400 `invalid_request` naming every field that is wrong and what would be right, 411
+    without a length, 413 above a megabyte, 415 for anything that does not call itself JSON.
     """
     return decoding.decode(raw_body(request), type)
 
@@ -110,13 +116,17 @@ def body(request: HttpRequest, type: type[T]) -> T:
 def raw_body(request: HttpRequest) -> bytes:
     """The request's JSON body, undecoded. Raises Problem as `body` does, but for what is inside."""
     if request.content_type != "application/json":
-        raise Problem(415, "unsupported_media_type", "The body must be JSON: send Content-Type: application/json.")
+        raise Problem(
+            415, "unsupported_media_type", "The body must be JSON: send Content-Type: application/json."
+        )
     if "HTTP_TRANSFER_ENCODING" in request.META:
         raise Problem(411, "length_required", "Send the body with a Content-Length.")
     try:
         return request.body
     except RequestDataTooBig:
         raise Problem(413, "body_too_large", f"The body may have at most {MAX_BODY} bytes.") from None
+    except UnreadablePostError:
+        raise Problem(400, "invalid_request", "The body ended early.") from None
 
 
 def charge(member: Member, cost: int) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The stream process's application: WebSocket at /stream, and a sign of life over HTTP. `manage.py stream` serves it."""
+"""The stream process's application: WebSocket at /stream, and a sign of life over HTTP.
+
+`manage.py stream` serves it.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,14 @@ _JSON = [(b"content-type", b"application/json")]
 async def http(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """GET /health/live; all else is on the web process."""
     found = scope["path"] == "/health/live"
-    body = b'{"status":"live"}' if found else b'{"detail":"WebSocket is at /stream, REST on the web process."}'
+    body = (
+        b'{"status":"live"}' if found else b'{"detail":"WebSocket is at /stream, REST on the web process."}'
+    )
     await send({"type": "http.response.start", "status": 200 if found else 404, "headers": _JSON})
     await send({"type": "http.response.body", "body": body})
 
 
-async def nothing_here(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def nothing_here(scope: dict[str, Any], receive: Any, send: Any) -> Any:
     """A WebSocket at any other path is closed before it is opened, which the client sees as 403."""
     await send({"type": "websocket.close"})
 
@@ -34,6 +39,8 @@ async def nothing_here(scope: dict[str, Any], receive: Any, send: Any) -> None:
 application = ProtocolTypeRouter(
     {
         "http": http,
-        "websocket": URLRouter([path("stream", StreamConsumer.as_asgi()), path("<path:other>", nothing_here)]),
+        "websocket": URLRouter(
+            [path("stream", StreamConsumer.as_asgi()), path("<path:other>", nothing_here)]
+        ),
     }
 )

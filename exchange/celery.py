@@ -1,6 +1,7 @@
 """Work beside the order path: the sweep for lost commands, partitions ahead of need.
 
-Beat keeps its schedule in memory: both tasks may run again at any time, so there is nothing to remember across restarts.
+Beat keeps its schedule in memory: both tasks may run again at any time, so there is nothing to remember
+across restarts.
 """
 
 from __future__ import annotations

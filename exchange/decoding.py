@@ -1,7 +1,8 @@
-"""JSON into msgspec structs; when it does not fit, every field that is wrong is named, with what would be right.
+"""JSON into msgspec structs. When it does not fit, every wrong field is named, with what would be right.
 
-msgspec stops at the first error. That is what the fast way does; only when it fails is the document walked once more,
-field by field, to explain. Fields say what they want with `Annotated[str, msgspec.Meta(description="...")]`.
+msgspec stops at the first error. That is what the fast way does; only when it fails is the document walked
+once more, field by field, to explain. What a field wants to be is taken from `msgspec.Meta(description=...)`
+where it has one, else from its type.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 def decode(data: bytes | msgspec.Raw, type: type[T]) -> T:
     """`data` as a `type`. Raises Problem 400 `invalid_request`.
 
-    Unknown fields are refused where the struct forbids them, which structs of requests should: otherwise a misspelt
-    optional field would be ignored.
+    Unknown fields are refused where the struct forbids them, which structs of requests should: otherwise a
+    misspelt optional field would be ignored.
     """
     decoder = _decoders.get(type)
     if decoder is None:
@@ -85,7 +86,9 @@ def _walk_struct(data: bytes, struct: Any, path: str) -> Iterator[FieldError]:
             yield FieldError(prefix + name, "missing", f"is missing: it must be {wanted(field.type)}")
     if struct.__struct_config__.forbid_unknown_fields:
         for name in given.keys() - known.keys():
-            yield FieldError(prefix + name[:100], "unknown", f"is not known: the fields are {', '.join(known)}")
+            yield FieldError(
+                prefix + name[:100], "unknown", f"is not known: the fields are {', '.join(known)}"
+            )
 
 
 def _check(data: bytes, type: Any, path: str) -> Iterator[FieldError]:

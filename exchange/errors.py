@@ -1,7 +1,7 @@
 """Failures that a caller is told about: RFC 9457 problems with a stable `code`.
 
-`Problem` is raised where the edge of the system finds out that it cannot do what was asked; `exchange.api` turns it
-into an answer. Inside the domain an expected failure is a value, not one of these.
+`Problem` is raised where the edge of the system finds out that it cannot do what was asked; `exchange.api`
+turns it into an answer. Inside the domain an expected failure is a value, not one of these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class FieldError(msgspec.Struct, frozen=True):
 
 
 class Problem(Exception):
-    """An answer other than 2xx. `detail` is for people, `code` for programs, `extra` goes beside them in the body."""
+    """An answer other than 2xx. `detail` is for people, `code` for programs, `extra` goes beside them."""
 
     def __init__(
         self,

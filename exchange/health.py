@@ -1,13 +1,14 @@
 """What runs: asked by load balancers, by `up` and by the page at `/`.
 
-PostgreSQL is asked directly. A matcher or the stream is alive if its heartbeat is in Redis (`matcher:{group}`, `stream`; each expires
-a few seconds after its process). While Redis is away, a matcher is taken to be alive if its group's advisory
-lock is held, which PostgreSQL gives back when the worker's connection ends.
+PostgreSQL is asked directly. A matcher or the stream is alive if its heartbeat is in Redis
+(`matcher:{group}`, `stream`; each expires a few seconds after its process). While Redis is away, a matcher is
+taken to be alive if its group's advisory lock is held, which PostgreSQL gives back when the worker's
+connection ends.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -58,7 +59,12 @@ class Survey(msgspec.Struct, frozen=True):
 
     def checks(self) -> dict[str, State]:
         matchers = {f"matcher:{matcher.group}": _state(matcher.alive) for matcher in self.matchers}
-        return {"postgresql": _state(self.postgresql), "redis": _state(self.redis), "stream": self.stream, **matchers}
+        return {
+            "postgresql": _state(self.postgresql),
+            "redis": _state(self.redis),
+            "stream": self.stream,
+            **matchers,
+        }
 
 
 class Live(msgspec.Struct):

@@ -1,8 +1,9 @@
 """What each process counts, in Prometheus' form, and the port on which it tells.
 
-Web serves EXCHANGE_METRICS_PORT, stream the next one, Celery the one after; matchers from +10 on, in the order of their groups.
-With several web workers the figures of all of them are added up through files (prometheus_client's multiprocess mode,
-which `manage.py web` turns on), and the worker that got the port answers for all.
+Web serves EXCHANGE_METRICS_PORT, stream the next one, Celery the one after; matchers from +10 on, in the
+order of their groups. With several web workers the figures of all of them are added up through files
+(prometheus_client's multiprocess mode, which `manage.py web` turns on), and the worker that got the port
+answers for all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Every request has a trace id: the caller's `X-Request-ID` if it is sound, else a new one; it goes back in the answer.
+"""Every request has a trace id: the caller's `X-Request-ID` if it is sound, else a new one; it goes back in
+the answer.
 
 The same layer counts requests: it is the only one that all of them pass.
 """
@@ -16,6 +17,7 @@ from structlog.contextvars import bound_contextvars
 from exchange import ids, metrics
 
 _SOUND = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_EMPTY = (204, 304)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -31,7 +33,9 @@ class Trace:
         request.trace_id = trace_id  # type: ignore[attr-defined]
         with bound_contextvars(trace_id=trace_id):
             response = self.get_response(request)
-        if not response.streaming and not response.has_header("Content-Length"):
+        if not (
+            response.streaming or response.status_code in _EMPTY or response.has_header("Content-Length")
+        ):
             response.headers["Content-Length"] = str(len(response.content))
         response.headers["X-Request-ID"] = trace_id
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,4 +1,4 @@
-"""Pages for people, beside the admin: the front page, and the API's documents, which need nothing from elsewhere."""
+"""Pages for people, beside the admin: the front page and the API's documents. None needs another server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 from django.views.defaults import page_not_found, server_error
@@ -20,11 +21,12 @@ from exchange.browser import API
 from exchange.env import env
 from exchange.errors import Problem, unexpected
 
-STRICT = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+STRICT = f"{_NOTHING}; style-src 'self'; img-src 'self'"
 # Redoc styles its elements from scripts and searches in a worker made from a blob.
 DOCUMENTS = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"{_NOTHING}; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src blob:"
 )
 
 View = Callable[..., HttpResponse]
@@ -49,8 +51,9 @@ def content_security(policy: str) -> Callable[[View], View]:
 @content_security(STRICT)
 def index(request: HttpRequest) -> HttpResponse:
     """What runs, and where to go. Works with PostgreSQL and Redis away: then it says so."""
-    host = request.get_host().rsplit(":", 1)[0] if request.get_port() else request.get_host()
-    page = {"survey": health.survey(), "demo": env.exchange_demo, "stream_url": f"ws://{host}:{env.exchange_ws_port}/stream"}
+    host, _ = split_domain_port(request.get_host())
+    stream = f"{'wss' if request.is_secure() else 'ws'}://{host}:{env.exchange_ws_port}/stream"
+    page = {"survey": health.survey(), "demo": env.exchange_demo, "stream_url": stream}
     return HttpResponse(render_to_string("index.html", page), headers={"Cache-Control": "no-store"})
 
 
@@ -66,7 +69,9 @@ def schema(request: HttpRequest) -> HttpResponse:
 
 
 swagger = content_security(DOCUMENTS)(SpectacularSwaggerSplitView.as_view(url_name="schema"))
-redoc = content_security(DOCUMENTS)(SpectacularRedocView.as_view(url_name="schema", template_name="redoc.html"))
+redoc = content_security(DOCUMENTS)(
+    SpectacularRedocView.as_view(url_name="schema", template_name="redoc.html")
+)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -53,12 +53,16 @@ class Partition:
     upper: str
 
 
-def ensure(tables: list[Partitioned], *, ahead: int = 3, dry_run: bool = False) -> list[str]:
-    """Create the partitions of now and of the next `ahead` spans that do not exist yet; their names."""
+AHEAD = {"day": 3, "month": 1, "block": 1}  # each statement looks at all partitions, so no more than needed
+
+
+def ensure(tables: list[Partitioned], *, ahead: int | None = None, dry_run: bool = False) -> list[str]:
+    """Create what is missing of the partitions of now and of the next `ahead` spans (else `AHEAD`); the names."""
     created = []
     for table in tables:
         existing = _existing(table.table)
-        for partition in _wanted(table, datetime.now(UTC), ahead):
+        spans = AHEAD[table.span] if ahead is None else ahead
+        for partition in _wanted(table, datetime.now(UTC), spans):
             if partition.name not in existing:
                 if not dry_run:
                     _create(table, partition)

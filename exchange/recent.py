@@ -11,9 +11,9 @@ V = TypeVar("V")
 class Recent(Generic[K, V]):
     """Keeps at least the `size` / 2 entries used last, and at most `size`.
 
-    Two generations of plain dictionaries: what is used moves to the young one; when that is half of `size`, it becomes the
-    old one, and what was old and unused is gone. Each step is one atomic operation on a dictionary, so
-    threads need no lock; at worst one of them reads again what it could have found.
+    Two generations of plain dictionaries: what is used moves to the young one; when that is half of `size`,
+    it becomes the old one, and what was old and unused is gone. Each step is one atomic operation on a
+    dictionary, so threads need no lock; at worst one of them reads again what it could have found.
     """
 
     def __init__(self, size: int) -> None:

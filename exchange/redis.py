@@ -1,7 +1,9 @@
-"""How this system talks to Redis: one place for the address, the timeouts, and for what to do when it is away.
+"""How this system talks to Redis: one place for the address, the timeouts, and for what to do when it is
+away.
 
-Redis makes things fast and holds no truth, so nobody may wait for it: timeouts are short, nothing is retried, and
-whoever can do without it asks `away` first, so that a dead Redis costs one short wait a second and not one a request.
+Redis makes things fast and holds no truth, so nobody may wait for it: timeouts are short, nothing is retried,
+and whoever can do without it asks `away` first, so that a dead Redis costs one short wait a second and not
+one a request.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 def connect(**overrides: Any) -> redis.Redis:
-    """A client of its own with a pool of its own; it answers bytes. Blocking readers pass a longer `socket_timeout`."""
+    """A client with a pool of its own; it answers bytes. Blocking readers pass a longer `socket_timeout`."""
     return redis.Redis.from_url(env.redis_url, **(_options(Retry(NoBackoff(), 0)) | overrides))
 
 
@@ -55,8 +57,8 @@ def client() -> redis.Redis:
 class Circuit:
     """Remembers that Redis failed. Safe across threads.
 
-    After a failure `away` is true for a second; then one caller is let through to try, and the others still see it
-    away until that one has reported `works` or `failed`.
+    After a failure `away` is true for a second; then one caller is let through to try, and the others still
+    see it away until that one has reported `works` or `failed`.
     """
 
     def __init__(self) -> None:

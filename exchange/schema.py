@@ -1,8 +1,8 @@
 """OpenAPI 3.1 for views that read and write msgspec structs.
 
-`component(Struct)` is what `@extend_schema` takes for a request or a response; the struct's JSON schema goes into the
-document's components through `add_components`, a post-processing hook of drf-spectacular. `ApiSchema` adds
-what all views have in common: the bearer token and the problems that any of them may answer.
+`component(Struct)` is what `@extend_schema` takes for a request or a response; the struct's JSON schema goes
+into the document's components through `add_components`, a post-processing hook of drf-spectacular.
+`ApiSchema` adds what all views have in common: the bearer token and the problems that any of them may answer.
 
     @extend_schema(request=json(NewOrder), responses={201: json(OrderView), **problems(409, 422, 429)})
 """
@@ -72,6 +72,10 @@ class ApiSchema(AutoSchema):
 
     def get_auth(self) -> list[dict[str, list[str]]]:
         return [{"bearer": []}] if getattr(self.view, "permission", None) else [{}]
+
+    def get_description(self) -> str:
+        """The handler's docstring; a view's own is about its code."""
+        return str(getattr(getattr(self.view, self.method.lower(), None), "__doc__", None) or "")
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation = super().get_operation(*args, **kwargs)

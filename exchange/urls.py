@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from exchange import health, pages
 from exchange.api import NotFoundView
@@ -12,7 +12,7 @@ from exchange.members import api as members
 handler404 = pages.not_found
 handler500 = pages.failed
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("auth/token", members.TokenView.as_view()),
     path("auth/token/refresh", members.RefreshView.as_view()),
     path("health/live", health.LiveView.as_view()),

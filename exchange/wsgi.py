@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -29,3 +30,4 @@ if supervisor is not None:
     threading.Thread(target=end_with, args=[supervisor], name="end with parent", daemon=True).start()
 get_resolver().url_patterns  # noqa: B018 - imports every view now and not at the first request
 metrics.serve(env.exchange_metrics_port)
+gc.freeze()  # what is loaded now stays: later collections need not look at it

@@ -8,20 +8,27 @@ from django.contrib.auth.forms import UsernameField
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from exchange.members.models import Institution, User
+from exchange.members.models import Institution, User, UserManager
 
 
-class NewUserForm(UserCreationForm):
+class _LowerCase:
+    """E-mails are kept in small letters, which is how sign-in looks for them."""
+
+    def clean_email(self) -> str:
+        return UserManager.normalize_email(self.cleaned_data["email"])  # type: ignore[attr-defined]
+
+
+class NewUserForm(_LowerCase, UserCreationForm):
     class Meta:
         model = User
         fields = ("email",)
         field_classes = {"email": UsernameField}
 
 
-class ChangedUserForm(UserChangeForm):
+class ChangedUserForm(_LowerCase, UserChangeForm):
     class Meta:
         model = User
-        fields = "__all__"  # noqa: DJ007 - the page's fieldsets decide
+        fields = "__all__"
         field_classes = {"email": UsernameField}
 
 

@@ -18,10 +18,13 @@ from exchange.schema import answers, json, problems
 
 ATTEMPTS = 10  # sign-in attempts per address and e-mail in
 WINDOW = 60.0  # seconds
+SECRET = {"Cache-Control": "no-store"}
 
 
 class Credentials(msgspec.Struct, forbid_unknown_fields=True):
-    email: Annotated[str, Meta(max_length=254, pattern=r"^[^\s\x00@]+@[^\s\x00@]+$", description="an e-mail address")]
+    email: Annotated[
+        str, Meta(max_length=254, pattern=r"^[^\s\x00@]+@[^\s\x00@]+$", description="an e-mail address")
+    ]
     password: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -56,7 +59,8 @@ class TokenView(ApiView):
         user = authenticate(request, username=email, password=given.password)
         if not isinstance(user, User):
             raise tokens.unauthorized("invalid_credentials", "No active user has this e-mail and password.")
-        return answer(Tokens(tokens.access(user), "Bearer", tokens.lifetime(), tokens.refresh(user)))
+        made = Tokens(tokens.access(user), "Bearer", tokens.lifetime(), tokens.refresh(user))
+        return answer(made, headers=SECRET)
 
 
 class RefreshView(ApiView):
@@ -72,7 +76,7 @@ class RefreshView(ApiView):
         user = selectors.active_user(claims.user_id)
         if user is None:
             raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
-        return answer(Access(tokens.access(user), "Bearer", tokens.lifetime()))
+        return answer(Access(tokens.access(user), "Bearer", tokens.lifetime()), headers=SECRET)
 
 
 def _count_attempt(address: str, email: str) -> None:

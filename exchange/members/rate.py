@@ -1,8 +1,9 @@
 """Rate limits: a token bucket per key, shared through Redis, or of this process alone while Redis is away.
 
-The bucket is kept as one number, the moment at which it will be full again (the generic cell rate algorithm): it holds
-`limit` tokens, fills in `window` seconds, and a request takes `cost` at once or nothing. One script, one round trip.
-For orders the window is one second: a rate of 10 means a burst of 10 and 10 a second after it.
+The bucket is kept as one number, the moment at which it will be full again (the generic cell rate
+algorithm): it holds `limit` tokens, fills in `window` seconds, and a request takes `cost` at once or nothing.
+One script, one round trip. For orders the window is one second: a rate of 10 means a burst of 10 and 10 a
+second after it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from exchange.redis import Circuit, client
 
 ORDERS_WINDOW = 1.0  # seconds
 
-# KEYS[1] bucket; ARGV: cost and window, both as microseconds of filling. Answers {1 if taken, microseconds until full}.
+# KEYS[1]: the bucket; ARGV: cost and window, both in microseconds of filling.
+# Answers {1 if taken, microseconds until full}.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -113,7 +115,8 @@ def refusal(allowance: Allowance, cost: int) -> Problem:
     """429 for orders above the rate."""
     fields = headers(allowance) | {"Retry-After": str(allowance.retry_after)}
     if cost > allowance.limit:
-        detail = f"{cost} orders at once are above your {allowance.limit} a second: send at most {allowance.limit}."
+        limit = allowance.limit
+        detail = f"{cost} orders at once are above your {limit} a second: send at most {limit}."
         return Problem(429, "batch_above_rate", detail, headers=fields)
     detail = f"You may send {allowance.limit} orders a second; {allowance.remaining} are left at this moment."
     return Problem(429, "rate_limited", detail, headers=fields)

@@ -18,7 +18,7 @@ class Standing(NamedTuple):
 
 
 def standing(user_id: str) -> Standing | None:
-    """The user's standing; None if there is no such user or they may not sign in. `user_id` is a UUID's text."""
+    """The user's standing; None if there is no such user (a UUID's text) or they may not sign in."""
     row = (
         User.objects.filter(id=user_id, is_active=True)
         .values_list("institution_id", "role", "order_rate", "institution__order_rate")

@@ -1,7 +1,7 @@
 """From an Authorization header to a `Member`, in a few microseconds.
 
-What a token says is checked once; what the database says about its user is read again after `KEEP_SECONDS`, so a user who
-was deactivated, or got another role or rate, is treated so within that time.
+What a token says is checked once; what the database says about its user is read again after `KEEP_SECONDS`,
+so a user who was deactivated, or got another role or rate, is treated so within that time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _known: Recent[str, _Known] = Recent(10_000)
 def authenticate(authorization: str | None, permission: str) -> Member:
     """The member that an `Authorization: Bearer …` header stands for.
 
-    Raises Problem: 401 `not_authenticated` or `invalid_token`, 403 `forbidden` without the permission; database errors.
+    Raises Problem: 401 `not_authenticated` or `invalid_token`, 403 `forbidden` without the permission;
+    database errors.
     """
     if not authorization or authorization[:7].lower() != "bearer ":
         raise tokens.unauthorized("not_authenticated", "Send an access token: Authorization: Bearer <token>.")
@@ -80,5 +81,9 @@ def _read(user_id: str) -> Member:
     if standing is None:
         raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
     return Member(
-        user_id, standing.institution_id, standing.role, frozenset(PERMISSIONS[standing.role]), standing.order_rate
+        user_id,
+        standing.institution_id,
+        standing.role,
+        frozenset(PERMISSIONS[standing.role]),
+        standing.order_rate,
     )

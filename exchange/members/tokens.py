@@ -1,6 +1,7 @@
 """Access and refresh tokens: JWT, RS256, with the claims user_id, institution_id, role and permissions.
 
-The claims are for whoever gets the token shown; this exchange itself believes the database (`exchange.members.session`).
+The claims are for whoever gets the token shown; this exchange itself believes the database
+(`exchange.members.session`).
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def _decode(kind: type[AccessToken] | type[RefreshToken], token: str) -> Claims:
         decoded = kind(token)  # type: ignore[arg-type]
         return Claims(str(UUID(decoded["user_id"])), float(decoded["exp"]))
     except (TokenError, KeyError, ValueError, TypeError, AttributeError):
-        raise unauthorized("invalid_token", f"The {kind.token_type} token is not valid or has expired.") from None
+        raise unauthorized(
+            "invalid_token", f"The {kind.token_type} token is not valid or has expired."
+        ) from None
 
 
 def unauthorized(code: str, detail: str) -> Problem:

@@ -29,11 +29,23 @@ LOGGING = {
             "foreign_pre_chain": _shared,
         }
     },
+    # Answers that report a failure (503 and the like) have a line of their own; what is left was not caught.
+    "filters": {
+        "raised": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: record.exc_info is not None,
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": env.exchange_log_level},
     "loggers": {
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "django.request": {"handlers": ["stderr"], "level": "ERROR", "propagate": False},
+        "django.request": {
+            "handlers": ["stderr"],
+            "level": "ERROR",
+            "filters": ["raised"],
+            "propagate": False,
+        },
     },
 }
 

@@ -6,26 +6,38 @@ from exchange.partitions import CreatePartitioned
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         CreatePartitioned(
-            name='OutboxEvent',
+            name="OutboxEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('topic', models.CharField(max_length=50)),
-                ('key', models.CharField(max_length=100)),
-                ('message', models.TextField()),
-                ('status', models.CharField(choices=[('PENDING', 'Pending'), ('PUBLISHED', 'Published'), ('FAILED', 'Failed')], db_default='PENDING', default='PENDING', max_length=10)),
-                ('tries', models.PositiveSmallIntegerField(db_default=0, default=0)),
-                ('published_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("topic", models.CharField(max_length=50)),
+                ("key", models.CharField(max_length=100)),
+                ("message", models.TextField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("PENDING", "Pending"), ("PUBLISHED", "Published"), ("FAILED", "Failed")],
+                        db_default="PENDING",
+                        default="PENDING",
+                        max_length=10,
+                    ),
+                ),
+                ("tries", models.PositiveSmallIntegerField(db_default=0, default=0)),
+                ("published_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('published_at__isnull', True)), fields=['id'], name='outbox_pending')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("published_at__isnull", True)),
+                        fields=["id"],
+                        name="outbox_pending",
+                    )
+                ],
             },
         ),
     ]

@@ -1,0 +1,307 @@
+"""Everything that runs, as one object: the services of a machine that has none, and our own processes.
+
+    with Stack(home, free_ports()) as stack:  # PostgreSQL and Valkey answer; stack.env says how to reach them
+        stack.prepare()                       # tables, partitions, demo data
+        stack.start_processes()               # web, stream, matchers, worker, beat
+        stack.wait_ready()
+        stack.kill("postgres")                # comes back by itself
+
+`make up`, the tests, the bench and the fault trials are built on it. The processes are named `postgres`,
+`valkey`, `web`, `stream`, `worker`, `beat` and `matcher-GROUP`. It imports no Django: what needs Django
+runs as a process.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+import psutil
+
+from exchange.embedded.home import Home, SetupError
+from exchange.embedded.keeper import Keeper, Program, launched
+from exchange.embedded.ports import find_free, is_free, reachable
+from exchange.embedded.postgres import Postgres
+from exchange.embedded.valkey import Valkey
+
+PROJECT = Path(__file__).resolve().parents[2]
+MARK = "STACK_HOME"  # our home, in the environment of every process we start: finds what an earlier run left
+MATCHER = "matcher-"
+DEFAULTS = {  # as in exchange.env, which can't be read before the URLs are known
+    "EXCHANGE_BIND": "127.0.0.1",
+    "EXCHANGE_HTTP_PORT": "8080",
+    "EXCHANGE_WS_PORT": "8081",
+    "EXCHANGE_METRICS_PORT": "9090",
+}
+GIVEN = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "JWT_PRIVATE_KEY_FILE")  # not embedded or made if given
+METRICS_OFFSETS = {
+    "web": 0,
+    "stream": 1,
+    "worker": 2,
+    MATCHER: 10,
+}  # matchers: 10, 11, … in the groups' order
+MOST_MATCHERS = 20
+READY_PATH = "/api/v1/health/ready"
+HOPELESS = 5  # restarts while we wait for the first answer
+LEFTOVER_SECONDS = 5.0
+
+
+def free_ports() -> dict[str, str]:
+    """Settings that put our processes on ports nobody uses."""
+    first = find_free(count=2 + METRICS_OFFSETS[MATCHER] + MOST_MATCHERS)
+    names = ("EXCHANGE_HTTP_PORT", "EXCHANGE_WS_PORT", "EXCHANGE_METRICS_PORT")
+    return {name: str(first + offset) for offset, name in enumerate(names)}
+
+
+class Stack:
+    """`given` are settings by variable name; a service whose URL is among them is used, not embedded.
+
+    `report` gets a line for each process that ended unasked. Errors a user can mend are SetupError, from
+    any method.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        given: Mapping[str, str] | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.home = Home(home.absolute())
+        self.env: dict[str, str] = {}
+        self.groups: list[str] = []
+        self._given = dict(given or {})
+        self._report = report
+        self._keepers: dict[str, Keeper] = {}
+        self._postgres: Postgres | None = None
+        self._valkey: Valkey | None = None
+        self._lock: TextIO | None = None
+
+    def __enter__(self) -> Stack:
+        try:
+            self.open()
+            self.start_services()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Life of the whole
+
+    def open(self) -> None:
+        """Take the home, end what an earlier run left there, settle `env`. Starts nothing."""
+        home = Home.open(self.home.root)
+        self._lock = home.lock()
+        _end_leftovers(home.root)
+        own = dict(DEFAULTS)
+        if "SECRET_KEY" not in self._given:
+            own["SECRET_KEY"] = home.secret("secret_key")
+        if "JWT_PRIVATE_KEY_FILE" not in self._given:
+            own["JWT_PRIVATE_KEY_FILE"] = str(home.signing_key())
+        if "DATABASE_URL" not in self._given:
+            self._postgres = Postgres.at(home)
+            own["DATABASE_URL"] = self._postgres.url
+        if "REDIS_URL" not in self._given:
+            self._valkey = Valkey.at(home)
+            own["REDIS_URL"] = self._valkey.url
+        self.env = {**own, **self._given, "EXCHANGE_HOME": str(home.root)}
+
+    def start_services(self) -> None:
+        """PostgreSQL, with the role and database created, and Valkey; both answer when this returns.
+
+        Writes `env` down for other commands, without the secrets that were given: they are not ours to keep.
+        """
+        kept = {
+            name: value for name, value in self.env.items() if name not in GIVEN or name not in self._given
+        }
+        self.home.write_env(kept)
+        if self._postgres is not None:
+            self._postgres.create()
+            self._keep(self._postgres.program(), {})
+        if self._valkey is not None:
+            self._keep(self._valkey.program(), {})
+            self._valkey.wait_ready()
+        if self._postgres is not None:
+            self._postgres.wait_ready(lambda: self._keepers["postgres"].restarts < HOPELESS)
+            self._postgres.create_database()
+
+    def prepare(self, progress: Callable[[str], None] = lambda step: None) -> None:
+        """Tables, partitions and, in demo mode, the demo; `progress` gets a step's name when it is done."""
+        log = self.home.log("prepare")
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                launched([sys.executable, "manage.py", "prepare"]),
+                cwd=PROJECT,
+                env=self._environment(self.env),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for us, and we end it
+            )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                kind, _, text = line.strip().partition(" ")
+                if kind == "done":
+                    progress(text)
+                elif kind == "groups":
+                    self.groups = text.split()
+        finally:
+            if process.poll() is None and sys.exc_info()[0] is not None:
+                process.terminate()
+            process.wait()
+        if process.returncode != 0:
+            raise SetupError(f"the database could not be prepared: {_reason(log.read_text())} (see {log})")
+
+    def start_processes(self) -> None:
+        """Our processes, as `manage.py` commands; `prepare` has found the groups."""
+        self.check_ports()
+        for group in self.groups:
+            self._run(MATCHER + group, "matcher", "--group", group)
+        self._run("worker", "celery_worker")
+        self._run("beat", "celery_beat")
+        self._run("stream", "stream")
+        self._run("web", "web")
+
+    def check_ports(self) -> None:
+        """Raises SetupError if a port we need is taken."""
+        wanted = [("EXCHANGE_HTTP_PORT", 0), ("EXCHANGE_WS_PORT", 0)]
+        wanted += [("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[name]) for name in ("web", "stream", "worker")]
+        wanted += [
+            ("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[MATCHER] + number) for number in range(len(self.groups))
+        ]
+        for name, offset in wanted:
+            port = int(self.env[name]) + offset
+            if not is_free(self.env["EXCHANGE_BIND"], port):
+                more = f" (we use {name} + {offset})" if offset else ""
+                raise SetupError(f"port {port} is taken{more}: set {name} to a free one")
+
+    def wait_ready(self, seconds: float = 60.0) -> None:
+        """Until the API says that it can take orders and nothing is missing."""
+        deadline = time.monotonic() + seconds
+        pause = threading.Event()
+        while (state := self._ask_ready()) != "":
+            for name, keeper in self._keepers.items():
+                if keeper.restarts >= HOPELESS:
+                    raise SetupError(f"{name} ends again and again; see {self.home.log(name)}")
+            if time.monotonic() > deadline:
+                raise SetupError(f"not ready after {seconds:g} s ({state}); see {self.home.root / 'log'}")
+            pause.wait(0.1)
+
+    def close(self) -> None:
+        """End all: first what takes requests, then what serves it, Valkey and PostgreSQL last."""
+        front, back = ("web", "stream", "beat"), ("worker", *(MATCHER + group for group in self.groups))
+        for names in (front, back, ("valkey",), ("postgres",)):
+            keepers = [self._keepers.pop(name) for name in names if name in self._keepers]
+            for keeper in keepers:
+                keeper.ask_to_stop()
+            for keeper in keepers:
+                keeper.stop()
+        assert not self._keepers, f"forgotten: {list(self._keepers)}"
+        if self._postgres is not None:
+            self.home.clear_socket_folder(self._postgres.sockets)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    # A single process
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._keepers)
+
+    def pids(self, name: str) -> list[int]:
+        """The process's id and its descendants' ids; none while it does not run."""
+        pid = self._keepers[name].pid
+        if pid is None:
+            return []
+        try:
+            return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+
+    def restarts(self, name: str) -> int:
+        """How often it ended unasked."""
+        return self._keepers[name].restarts
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send its main process a signal. What that ends is started again."""
+        self._keepers[name].signal(number)
+
+    def stop(self, name: str) -> None:
+        """End it as `close` would, until `start`."""
+        self._keepers[name].stop()
+
+    def start(self, name: str) -> None:
+        self._keepers[name].start()
+
+    def superuser(self) -> str:
+        """The URL of the embedded PostgreSQL's administrator, for what the application's role may not do."""
+        assert self._postgres is not None, "PostgreSQL is not embedded"
+        return self._postgres.superuser_url
+
+    # Inside
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [sys.executable, "manage.py", *arguments]
+        self._keep(Program(name, command, PROJECT, self.home.log(name)), self.env)
+
+    def _keep(self, program: Program, settings: Mapping[str, str]) -> None:
+        self._keepers[program.name] = Keeper(program, self._environment(settings), self._report)
+        self._keepers[program.name].start()
+
+    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        others = {name: value for name, value in os.environ.items() if name not in self.env}
+        return {**others, **settings, MARK: str(self.home.root)}
+
+    def _ask_ready(self) -> str:
+        """Empty when ready, else what is wrong."""
+        host = reachable(self.env["EXCHANGE_BIND"])
+        connection = http.client.HTTPConnection(f"{host}:{self.env['EXCHANGE_HTTP_PORT']}", timeout=5)
+        try:
+            connection.request("GET", READY_PATH)
+            answer = connection.getresponse()
+            health = json.loads(answer.read())
+            down = [f"{name} {state}" for name, state in health.get("checks", {}).items() if state != "up"]
+            return ", ".join(down) or ("" if answer.status == http.HTTPStatus.OK else answer.reason)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return str(error)
+        finally:
+            connection.close()
+
+
+def _reason(output: str) -> str:
+    """The line of a failed command's output that says why: its exception's, or the last."""
+    lines = output.strip().splitlines() or ["it said nothing"]
+    return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception): ", line)), lines[-1])
+
+
+def _end_leftovers(root: Path) -> None:
+    """End processes of an earlier run in this home that outlived it. PostgreSQL is left to its own start."""
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(root) and process.name() != "postgres":
+                process.terminate()
+                left.append(process)
+        except psutil.Error:
+            continue  # gone meanwhile, or another user's: neither is ours
+    _, alive = psutil.wait_procs(left, LEFTOVER_SECONDS)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, LEFTOVER_SECONDS)

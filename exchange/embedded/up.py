@@ -1,0 +1,110 @@
+"""`make up`: the whole exchange on one machine, until Ctrl-C.
+
+Starts PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL name others, brings the database up to date,
+starts our processes and keeps them running. It runs before Django's settings can be read: it finds the
+values they need.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from exchange.embedded.home import SetupError
+from exchange.embedded.ports import reachable
+from exchange.embedded.stack import GIVEN, Stack
+
+DEFAULT_HOME = ".exchange"
+
+
+class Progress:
+    """A line on the terminal for each step, with the seconds it took."""
+
+    def __init__(self) -> None:
+        self.first = self._last = time.monotonic()
+
+    def done(self, step: str) -> None:
+        now = time.monotonic()
+        self.say(f"  {step:<44}{now - self._last:6.1f} s")
+        self._last = now
+
+    def say(self, line: str) -> None:
+        with suppress(BrokenPipeError):  # the exchange outlives whoever read its progress
+            print(line, flush=True)
+
+
+def main() -> int:
+    """Exit code: 0 after Ctrl-C or SIGTERM, 1 with one line on stderr if it can't start."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    progress = Progress()
+    stack = Stack(Path(os.environ.get("EXCHANGE_HOME") or DEFAULT_HOME), _given(), progress.say)
+    try:
+        _start(stack, progress)
+        signal.pause()
+    except KeyboardInterrupt:
+        progress.say("\nending ...")
+    except (SetupError, OSError) as error:
+        print(f"make up: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        stack.close()
+    progress.say("ended; the data stays")
+    return 0
+
+
+def _start(stack: Stack, progress: Progress) -> None:
+    stack.open()
+    os.environ.update(stack.env)
+    from exchange.env import env  # here, because it checks what `open` has just settled
+
+    stack.check_ports()
+    progress.say(f"MyTrader, in {stack.home.root}")
+    stack.start_services()
+    progress.done(" and ".join(stack.names) or "services given")
+    stack.prepare(progress.done)
+    stack.start_processes()
+    stack.wait_ready()
+    progress.done("web, stream, worker, beat, matchers: " + ", ".join(stack.groups))
+    progress.say(f"ready after {time.monotonic() - progress.first:.1f} s\n")
+    web = f"http://{reachable(env.exchange_bind)}:{env.exchange_http_port}"
+    progress.say(f"  start page   {web}/")
+    progress.say(f"  API          {web}/api/docs")
+    progress.say(f"  back office  {web}/admin/")
+    progress.say(f"  WebSocket    ws://{reachable(env.exchange_bind)}:{env.exchange_ws_port}/")
+    progress.say(f"  logs         {stack.home.root / 'log'}")
+    if env.exchange_demo:
+        progress.say(
+            "\n  sign in as   trader01@demo.exchange to trader20@demo.exchange, operator@demo.exchange"
+        )
+        progress.say("  password     demo-pass")
+    progress.say("\nCtrl-C ends it.")
+
+
+def _given() -> dict[str, str]:
+    """What the environment sets; an embedded database gets the demo unless told otherwise."""
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if value and (name in GIVEN or name.startswith("EXCHANGE_"))
+    }
+    if "DATABASE_URL" not in given:
+        given.setdefault("EXCHANGE_DEMO", "true")
+    return given
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
