@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from django.db import connection, migrations, transaction
+from django.db import IntegrityError, connection, migrations, transaction
 
 from exchange import ids
 
@@ -57,15 +57,16 @@ AHEAD = {"day": 3, "month": 1, "block": 1}  # each statement looks at all partit
 
 
 def ensure(tables: list[Partitioned], *, ahead: int | None = None, dry_run: bool = False) -> list[str]:
-    """Create what is missing of the partitions of now and of the next `ahead` spans (else `AHEAD`); the names."""
+    """Create the missing partitions of now and of the next `ahead` spans (else `AHEAD`); their names.
+
+    A span whose rows went into the default partition already stays there: it is left out, `misplaced` tells.
+    """
     created = []
     for table in tables:
         existing = _existing(table.table)
         spans = AHEAD[table.span] if ahead is None else ahead
         for partition in _wanted(table, datetime.now(UTC), spans):
-            if partition.name not in existing:
-                if not dry_run:
-                    _create(table, partition)
+            if partition.name not in existing and (dry_run or _create(table, partition)):
                 created.append(partition.name)
     return created
 
@@ -80,14 +81,19 @@ def misplaced(tables: list[Partitioned]) -> dict[str, int]:
     return {table: count for table, count in found.items() if count}
 
 
-def _create(table: Partitioned, partition: Partition) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            f"CREATE TABLE {partition.name} PARTITION OF {table.table} "
-            f"FOR VALUES FROM ('{partition.lower}') TO ('{partition.upper}') {table.options}"
-        )
-        for sql in table.extra:
-            cursor.execute(sql.format(partition=partition.name))
+def _create(table: Partitioned, partition: Partition) -> bool:
+    """False if rows of its range are in the default partition."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                f"CREATE TABLE {partition.name} PARTITION OF {table.table} "
+                f"FOR VALUES FROM ('{partition.lower}') TO ('{partition.upper}') {table.options}"
+            )
+            for sql in table.extra:
+                cursor.execute(sql.format(partition=partition.name))
+    except IntegrityError:
+        return False
+    return True
 
 
 def _existing(table: str) -> set[str]:

@@ -73,7 +73,7 @@ class ApiSchema(AutoSchema):
     def get_auth(self) -> list[dict[str, list[str]]]:
         return [{"bearer": []}] if getattr(self.view, "permission", None) else [{}]
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]
         """The handler's docstring; a view's own is about its code."""
         return str(getattr(getattr(self.view, self.method.lower(), None), "__doc__", None) or "")
 
@@ -85,6 +85,7 @@ class ApiSchema(AutoSchema):
         if getattr(self.view, "permission", None):
             common += [401, 403]
         if "requestBody" in operation:
+            operation["requestBody"]["required"] = True
             common += [400, 411, 413, 415]
         for status in common:
             operation["responses"].setdefault(

@@ -1,4 +1,5 @@
-"""What a WebSocket client can say at /stream, and what it is answered. All messages are JSON objects with a `type`.
+"""What a WebSocket client can say at /stream, and what it is answered. All messages are JSON objects with a
+`type`.
 
     AUTH {token}           AUTHENTICATED {user_id}
     PING {id?}             PONG {id?}
@@ -52,7 +53,7 @@ class Channels(msgspec.Struct, forbid_unknown_fields=True):
 hub = Hub()
 
 
-class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class StreamConsumer(AsyncWebsocketConsumer):
     member: Member | None = None
 
     async def connect(self) -> None:
@@ -93,7 +94,9 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def channels(self, message: Channels) -> None:
         for channel in message.channels:
             detail = f"There is no channel {channel!r}."
-            await self.answer({"type": "ERROR", "code": "unknown_channel", "detail": detail, "channel": channel})
+            await self.answer(
+                {"type": "ERROR", "code": "unknown_channel", "detail": detail, "channel": channel}
+            )
 
     async def answer(self, message: dict[str, Any]) -> None:
         await self.tell(msgspec.json.encode(message).decode())

@@ -1,7 +1,7 @@
 """All WebSocket connections of this process, and the heartbeat that each of them gets every second.
 
-A message is serialised once and handed to every connection. The heartbeat's counter goes up by one each time, so a client sees
-that it missed something, or that it is connected to another process.
+A message is serialised once and handed to every connection. The heartbeat's counter goes up by one each time,
+so a client sees that it missed something, or that it is connected to another process.
 """
 
 from __future__ import annotations

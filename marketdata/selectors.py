@@ -1,19 +1,21 @@
-"""The order book for readers: from the matcher's snapshot in Redis or, without it, added up from the open orders.
+"""The order book for readers: from the matcher's snapshot in Redis or, without it, added up from the open
+orders.
 
-A snapshot is at most a second old while its matcher runs. What is answered is kept as ready bytes for a moment, so a
-thousand readers a second cost ten looks at Redis. The trading tables are read by plain SQL, because market data does not import
-trading.
+A snapshot is at most a second old while its matcher runs. What is answered is kept as ready bytes for a
+moment, so a thousand readers a second cost ten looks at Redis. The trading tables are read by plain SQL,
+because market data does not import trading.
 """
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import redis
 from django.db import connection
+from msgspec import Meta
 
 from exchange.recent import Recent
 from exchange.redis import Circuit, client
@@ -22,24 +24,30 @@ from matching.snapshot import DEPTH
 KEEP_SECONDS = 0.1
 KEEP_FROM_DATABASE_SECONDS = 1.0
 
-_INSTRUMENT = "SELECT id FROM trading_instrument WHERE symbol = %s"
+_INSTRUMENT = """
+    SELECT id, scale(trim_scale(tick_size)), scale(trim_scale(lot_size))
+      FROM trading_instrument WHERE symbol = %s"""
 _LEVELS = """
-    SELECT trim_scale(price)::text, trim_scale(sum(remaining_quantity))::text FROM trading_order
+    SELECT round(price, %s)::text, round(sum(remaining_quantity), %s)::text FROM trading_order
      WHERE instrument_id = %s AND side = %s AND closed_at IS NULL AND status IN ('OPEN', 'PARTIALLY_FILLED')
      GROUP BY price ORDER BY price {order} LIMIT {depth}"""
 _BIDS = _LEVELS.format(order="DESC", depth=DEPTH)
 _ASKS = _LEVELS.format(order="ASC", depth=DEPTH)
 
 
+Level = Annotated[list[str], Meta(min_length=2, max_length=2, examples=[["50000.00", "0.50000"]])]
+
+
 class BookView(msgspec.Struct):
-    """Levels are [price, quantity], best first. `sequence` ascends with every command its matcher applied; null when the
-    book was added up from the orders themselves."""
+    """Levels are [price, quantity], best first. `sequence` ascends with every command its matcher applied;
+    null when the book was added up from the orders themselves.
+    """
 
     symbol: str
     sequence: int | None
     timestamp: str
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
+    bids: list[Level]
+    asks: list[Level]
 
 
 class _Kept(NamedTuple):
@@ -60,7 +68,9 @@ def book(symbol: str, limit: int = DEPTH) -> bytes | None:
     if kept is not None:
         if now < kept.until:
             return kept.body
-        _kept.put(key, kept._replace(until=now + 1.0))  # while this thread reads, the others go on with what is known
+        _kept.put(
+            key, kept._replace(until=now + 1.0)
+        )  # while this thread reads, the others go on with what is known
     try:
         body, keep = _read(symbol, limit)
     except BaseException:
@@ -91,7 +101,7 @@ def _snapshot(symbol: str) -> bytes | None:
         _circuit.failed(error)
         return None
     _circuit.works()
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _from_orders(symbol: str) -> bytes | None:
@@ -100,9 +110,10 @@ def _from_orders(symbol: str) -> bytes | None:
         row = cursor.fetchone()
         if row is None:
             return None
-        cursor.execute(_BIDS, [row[0], "BUY"])
+        instrument, *places = row
+        cursor.execute(_BIDS, [*places, instrument, "BUY"])
         bids = cursor.fetchall()
-        cursor.execute(_ASKS, [row[0], "SELL"])
+        cursor.execute(_ASKS, [*places, instrument, "SELL"])
         asks = cursor.fetchall()
     timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return _encode(BookView(symbol, None, timestamp, bids, asks))

@@ -30,7 +30,7 @@ from exchange.members import session
 from exchange.members.models import Institution, User
 from exchange.members.session import Member
 from exchange.redis import connect as connect_redis
-from matching.codec import Envelope
+from matching.codec import Envelope, Reply, decode_replies
 from matching.core.commands import Amend, Cancel, CancelAll, Halt, Resume, Trigger
 from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.models import SymbolGroup
@@ -82,9 +82,17 @@ class Desk:
 
     @property
     def market(self) -> Market:
-        market = catalog.market(SYMBOL)
-        assert market is not None
+        return self.market_of(SYMBOL)
+
+    def market_of(self, symbol: str) -> Market:
+        market = catalog.market(symbol)
+        assert market is not None, symbol
         return market
+
+    def reload(self) -> None:
+        """After a change of instruments, which a worker sees when it takes over."""
+        forget()
+        self.take_over()
 
     def user(self, **funds: str) -> str:
         """A new trader with `funds` (BTC="1", USDT="1000"); the id."""
@@ -124,6 +132,7 @@ class Desk:
         price: str | None = None,
         *,
         stop: str | None = None,
+        symbol: str = SYMBOL,
         client_order_id: str | None = None,
         time_in_force: TimeInForce | None = None,
         post_only: bool = False,
@@ -136,7 +145,7 @@ class Desk:
             (False, True): OrderType.STOP,
             (True, True): OrderType.STOP_LIMIT,
         }
-        market = self.market
+        market = self.market_of(symbol)
         lots = market.scale.to_lots(Decimal(quantity))
         ticks = 0 if price is None else market.scale.to_ticks(Decimal(price))
         stop_ticks = 0 if stop is None else market.scale.to_ticks(Decimal(stop))
@@ -220,6 +229,22 @@ class Desk:
     def match(self, *envelopes: Envelope) -> None:
         """Apply one batch and settle it. After a failure the worker must take over anew."""
         self.worker._process(START, list(envelopes))
+
+    def replies(self, *envelopes: Envelope) -> list[Reply]:
+        """The same with Redis, and what the channel `replies:test` is told."""
+        with self.client.pubsub(ignore_subscribe_messages=True) as channel:
+            channel.subscribe("replies:test")
+            channel.get_message(timeout=PATIENCE)
+            self.worker._connected = True
+            self.match(*envelopes)
+            message = channel.get_message(timeout=PATIENCE)
+        assert message is not None, "nobody was told"
+        return decode_replies(message["data"])
+
+    def impatient(self) -> None:
+        """The worker's statements fail rather than wait for a lock."""
+        assert self.settlement._connection is not None
+        self.settlement._connection.execute("SET lock_timeout = '100ms'")
 
     def trade(self, user: str, side: str, quantity: str, price: str | None = None, **more: Any) -> str:
         """Place and match; the order's id."""

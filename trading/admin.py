@@ -181,11 +181,16 @@ def _parts(transaction: str) -> tuple[str, str]:
     return ids.part(transaction, 0), ids.part(transaction, 255)
 
 
+def _owner(posting: Posting) -> str:
+    account = posting.account
+    return str(account.user or account.kind)
+
+
 class PostingInline(TabularInline):
     """A transaction's postings are found by their range of ids, which is what has an index."""
 
     model = Posting
-    fields = ["account", "asset", "amount"]
+    fields = ["account", "owner", "asset", "amount"]
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -198,6 +203,10 @@ class PostingInline(TabularInline):
         match = request.resolver_match
         whole = match.kwargs.get("object_id", "") if match else ""
         return queryset.filter(id__range=_parts(whole)) if whole else queryset
+
+    @admin.display(description="of")
+    def owner(self, posting: Posting) -> str:
+        return _owner(posting)
 
 
 @admin.register(Transaction)
@@ -219,8 +228,7 @@ class PostingAdmin(BigTableAdmin):
 
     @admin.display(description="account of")
     def owner(self, posting: Posting) -> str:
-        account = posting.account
-        return str(account.user or account.kind)
+        return _owner(posting)
 
 
 @admin.register(PendingCommand)

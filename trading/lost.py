@@ -18,6 +18,7 @@ from trading.status import Status
 
 LIMIT = 2000  # commands sent again at a time
 AGE = timedelta(seconds=2)  # by then a matcher that is well has come to it
+SLACK = timedelta(minutes=1)  # an id is as old as its request, and a slow database commits that later
 
 
 class LostCommands:
@@ -42,7 +43,8 @@ class LostCommands:
         if self._seen is not None:
             orders = orders.filter(pk__gte=self._seen)
         pending = list(orders.order_by("pk")[:LIMIT])
-        self._seen = str(pending[0].pk) if pending else upper
+        settled = str(ids.floor(before - SLACK))
+        self._seen = min(settled, str(pending[0].pk)) if pending else settled
         return pending
 
 

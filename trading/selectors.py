@@ -4,9 +4,9 @@ Lists come newest first and take the key of the last row of the page before (`be
 more than `limit`, so the caller knows if there is another page. Ids are UUIDv7, so a span of time is a range
 of ids, which names the partitions to look at.
 
-Trades have a partition a day. A list of them looks at the latest day first, then at a month, and only then at
-all there are, so that busy markets and users are answered from few partitions. Known limitation: who has
-traded less than a page in a month pays for the plan over all partitions.
+Trades have a partition a day. A list of them looks at the latest week first and only then at all there are,
+so that busy markets and users are answered from few partitions. Known limitation: who has traded less than a
+page in a week pays for the plan over all partitions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from trading.orders import order_view
 from trading.shapes import OrderView
 from trading.status import CLOSED, Status
 
-DAY = timedelta(days=1)
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 SLACK = timedelta(minutes=1)  # an order's id is made a moment before the order is stored
 
@@ -136,12 +136,9 @@ def _from_few_partitions(
     parts: list[QuerySet[Any]], before: UUID | None, limit: int, order: str
 ) -> list[Any]:
     newest = datetime.now(UTC) if before is None else ids.moment(before)
-    for span in (DAY, 31 * DAY):
-        since = ids.floor(newest - span)
-        rows = _merge([part.filter(id__gte=since) for part in parts], limit, order)
-        if len(rows) > limit:
-            return rows
-    return _merge(parts, limit, order)
+    since = ids.floor(newest - WEEK)
+    rows = _merge([part.filter(id__gte=since) for part in parts], limit, order)
+    return rows if len(rows) > limit else _merge(parts, limit, order)
 
 
 def _merge(parts: list[QuerySet[Any]], limit: int, order: str) -> list[Any]:

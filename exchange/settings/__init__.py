@@ -81,7 +81,7 @@ def _database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"application_name": "exchange", **dict(parse_qsl(parts.query))},
+        "OPTIONS": {"application_name": "exchange", "connect_timeout": 5, **dict(parse_qsl(parts.query))},
     }
 
 

@@ -15,7 +15,7 @@ from matching.core.invariants import check
 from matching.core.state import export, restore, state_hash
 from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 
-thoroughly = settings(max_examples=300, deadline=None)
+thoroughly = settings(max_examples=100, deadline=None)
 COLLARS = st.sampled_from((0, 50_000, 100_000))
 USERS = ["ann", "bob", "cat"]
 prices = st.integers(8, 14)

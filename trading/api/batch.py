@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.http import HttpResponse
@@ -15,12 +16,13 @@ from trading import intake
 from trading.api import examples, outcomes
 from trading.api.document import load
 from trading.api.orders import may_write
-from trading.api.parse import read_order
-from trading.api.schema import order_problems
+from trading.api.parse import Reader, read_order
+from trading.api.schema import RATE_FIELDS, order_problems
 from trading.api.shapes import BatchAnswer, BatchItem, PlaceOrders
 from trading.shapes import Draft
 
 MAX_ORDERS = 100
+BATCH_FIELDS = dict.fromkeys(PlaceOrders.__struct_fields__)
 
 
 class BatchView(ApiView):
@@ -32,6 +34,7 @@ class BatchView(ApiView):
         description="They are accepted together and reach the market in this order; one that fails does not "
         "stop the others. The request counts as many orders as it has.",
         tags=["orders"],
+        parameters=RATE_FIELDS,
         request=json(PlaceOrders),
         examples=examples.PLACE_ORDERS,
         responses={
@@ -50,7 +53,7 @@ class BatchView(ApiView):
         return answer(BatchAnswer(items), headers=fields)
 
 
-def _item(read: Draft | list[FieldError], results: Any, trace_id: str) -> BatchItem:
+def _item(read: Draft | list[FieldError], results: Iterator[intake.Placed], trace_id: str) -> BatchItem:
     outcome = invalid(read) if isinstance(read, list) else outcomes.placed(next(results))
     return outcomes.item(outcome, trace_id)
 
@@ -58,14 +61,11 @@ def _item(read: Draft | list[FieldError], results: Any, trace_id: str) -> BatchI
 def _orders(raw: Any) -> list[Any]:
     if type(raw) is not dict:
         raise invalid([FieldError("", "invalid", "must be an object with the field orders")])
-    errors = [
-        FieldError(name, "unknown", "is not a field here: orders")
-        for name in sorted(raw.keys() - {"orders"})[:1]
-    ]
+    reader = Reader(raw, BATCH_FIELDS)
     orders = raw.get("orders")
     if type(orders) is not list or not 1 <= len(orders) <= MAX_ORDERS:
-        errors.append(FieldError("orders", "invalid", f"must be a list of 1 to {MAX_ORDERS} orders"))
-    if errors:
-        raise invalid(errors)
+        reader.wrong("orders", f"must be a list of 1 to {MAX_ORDERS} orders")
+    if reader.errors:
+        raise invalid(reader.errors)
     assert isinstance(orders, list)
     return orders

@@ -34,7 +34,9 @@ PLACE_ORDER = [
     OpenApiExample("Market", value=_MARKET, request_only=True),
     OpenApiExample("Stop limit", value=_STOP, request_only=True),
 ]
-PLACE_ORDERS = [OpenApiExample("Two orders", value={"orders": [_LIMIT, _MARKET]}, request_only=True)]
+_LOWER = _LIMIT | {"price": "49990", "client_order_id": "buy-2"}
+
+PLACE_ORDERS = [OpenApiExample("Two orders", value={"orders": [_LIMIT, _LOWER]}, request_only=True)]
 AMEND_ORDER = [
     OpenApiExample("New price and quantity", value={"price": "49990", "quantity": "0.4"}, request_only=True)
 ]

@@ -18,7 +18,7 @@ from trading import intake, selectors
 from trading.api import examples, outcomes, reading
 from trading.api.document import load
 from trading.api.parse import read_amendment, read_order
-from trading.api.schema import order_problems
+from trading.api.schema import RATE_FIELDS, order_problems
 from trading.api.shapes import AmendOrder, CancelledOrders, OrderPage, PlaceOrder
 from trading.catalog import catalog
 from trading.shapes import OrderView as OrderBody
@@ -45,6 +45,7 @@ class OrdersView(ApiView):
         operation_id="placeOrder",
         summary="Place an order",
         tags=["orders"],
+        parameters=RATE_FIELDS,
         request=json(PlaceOrder),
         examples=examples.PLACE_ORDER,
         responses={
@@ -137,7 +138,7 @@ class OrderView(ApiView):
         operation_id="amendOrder",
         summary="Change price or quantity of an open order",
         tags=["orders"],
-        parameters=[ORDER_ID],
+        parameters=[ORDER_ID, *RATE_FIELDS],
         request=json(AmendOrder),
         examples=examples.AMEND_ORDER,
         responses={

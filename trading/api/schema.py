@@ -5,13 +5,23 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.utils import OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from exchange.errors import CONTENT_TYPE
 from exchange.schema import component
 from trading.api.shapes import OrderProblem
 
 OPTIONAL_SIGN_IN: Any = [{}, {"bearer": []}]  # as an operation's `auth`
+
+_COUNTED = [200, 201, 202, 429]
+RATE_FIELDS = [
+    OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description, response=statuses)
+    for name, description, statuses in (
+        ("RateLimit-Policy", "your order rate: `q` orders in `w` seconds", _COUNTED),
+        ("RateLimit", "`r` orders are left now, all are back in `t` seconds", _COUNTED),
+        ("Retry-After", "seconds to wait", [429]),
+    )
+]
 
 ABOUT = {
     400: "Wrong in form: `errors` names every field and what would be right",

@@ -21,9 +21,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
 from exchange import ids
+from exchange.env import env
 from exchange.members import tokens
 from exchange.members.models import Institution, User, UserManager
-from exchange.platform.process import require_key
 from trading.accounts import deposit
 from trading.models import Asset
 
@@ -65,7 +65,8 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="check everything, do nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        require_key()
+        if env.jwt_private_key_file is None:
+            raise _wrong("JWT_PRIVATE_KEY_FILE is not set: it signs the tokens")
         emails = _emails(options["email"], options["count"])
         institution = _institution(options["institution"])
         funds = [_fund(text) for text in options["fund"]]

@@ -15,17 +15,15 @@ class Command(BaseCommand):
     help = "Create the partitions of the coming time. Exit code 1 if rows sit in a default partition."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--ahead", type=int, default=3, help="how many days, months or blocks ahead (default 3)"
-        )
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--ahead", type=int, help="how far (default: 3 days, 1 month, 1 block of ids)")
+        parser.add_argument("--json", action="store_true", dest="as_json")
         parser.add_argument("--dry-run", action="store_true", help="say what would be created")
 
-    def handle(self, *args: Any, ahead: int, json: bool, dry_run: bool, **options: Any) -> None:
+    def handle(self, *args: Any, ahead: int | None, as_json: bool, dry_run: bool, **options: Any) -> None:
         created = partitions.ensure(TABLES, ahead=ahead, dry_run=dry_run)
         misplaced = partitions.misplaced(TABLES)
-        if json:
-            self.stdout.write(_dumps({"created": created, "misplaced": misplaced, "dry_run": dry_run}))
+        if as_json:
+            self.stdout.write(json.dumps({"created": created, "misplaced": misplaced, "dry_run": dry_run}))
         else:
             for name in created:
                 self.stdout.write(f"{'would create' if dry_run else 'created'} {name}")
@@ -33,6 +31,3 @@ class Command(BaseCommand):
                 self.stdout.write(self.style.WARNING(f"{table}: {rows} rows in the default partition"))
         if misplaced:
             raise SystemExit(1)
-
-
-_dumps = json.dumps

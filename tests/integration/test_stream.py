@@ -1,0 +1,123 @@
+"""WebSocket clients at /stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from channels.testing import HttpCommunicator, WebsocketCommunicator
+
+from exchange.asgi import application
+from exchange.members import session, tokens
+from exchange.members.models import Institution, User
+from exchange.redis import client as redis_client
+from marketdata import hub
+from marketdata.consumers import MAX_MESSAGE
+
+Talk = Callable[[WebsocketCommunicator], Awaitable[None]]
+
+
+def connected(talk: Talk) -> None:
+    """Run `talk` with an open connection."""
+
+    async def main() -> None:
+        client = WebsocketCommunicator(application, "/stream")
+        accepted, _ = await client.connect()
+        assert accepted
+        await talk(client)
+        await client.disconnect()
+
+    async_to_sync(main)()
+
+
+async def ask(client: WebsocketCommunicator, message: Any) -> dict[str, Any]:
+    await client.send_json_to(message)
+    answer: dict[str, Any] = await client.receive_json_from()
+    return answer
+
+
+def test_ping_is_answered() -> None:
+    async def talk(client: WebsocketCommunicator) -> None:
+        assert await ask(client, {"type": "PING"}) == {"type": "PONG"}
+        assert await ask(client, {"type": "PING", "id": "a"}) == {"type": "PONG", "id": "a"}
+
+    connected(talk)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_token_signs_in() -> None:
+    session.forget()
+    user = User.objects.create(
+        email="a@bank.example", institution=Institution.objects.create(code="bank", name="Bank")
+    )
+    token = tokens.access(user)
+
+    async def talk(client: WebsocketCommunicator) -> None:
+        refused = await ask(client, {"type": "AUTH", "token": "nonsense"})
+        assert (refused["type"], refused["code"]) == ("ERROR", "invalid_token")
+        assert await ask(client, {"type": "AUTH", "token": token}) == {
+            "type": "AUTHENTICATED",
+            "user_id": str(user.pk),
+        }
+
+    connected(talk)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("{nope", "invalid_request"),
+        ("[]", "invalid_request"),
+        ("{}", "invalid_request"),
+        ('{"type": 1}', "invalid_request"),
+        ('{"type": "BUY"}', "unknown_type"),
+        ('{"type": "AUTH"}', "invalid_request"),
+        ('{"type": "PING", "x": 1}', "invalid_request"),
+        ('{"type": "SUBSCRIBE", "channels": []}', "invalid_request"),
+        ('{"type": "SUBSCRIBE", "channels": ["nothing"]}', "unknown_channel"),
+        ("x" * (MAX_MESSAGE + 1), "message_too_large"),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_and_the_connection_stays(text: str, code: str) -> None:
+    async def talk(client: WebsocketCommunicator) -> None:
+        await client.send_to(text_data=text)
+        answer = await client.receive_json_from()
+        assert (answer["type"], answer["code"]) == ("ERROR", code)
+        assert answer["detail"]
+        await client.send_to(bytes_data=b"\x00")
+        assert (await client.receive_json_from())["code"] == "invalid_request"
+        assert await ask(client, {"type": "PING"}) == {"type": "PONG"}
+
+    connected(talk)
+
+
+def test_every_second_a_heartbeat_with_a_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    from marketdata.consumers import hub as running
+
+    redis_client().delete(hub.ALIVE_KEY)
+    monkeypatch.setattr(hub, "HEARTBEAT_SECONDS", 0.05)
+
+    async def talk(client: WebsocketCommunicator) -> None:
+        beats = asyncio.create_task(running.run())
+        counters = [(await client.receive_json_from())["counter"] for _ in range(3)]
+        assert counters == list(range(counters[0], counters[0] + 3))
+        beats.cancel()
+
+    connected(talk)
+    alive = json.loads(redis_client().get(hub.ALIVE_KEY) or b"{}")
+    assert alive["connections"] == 1
+
+
+def test_other_paths() -> None:
+    async def main() -> None:
+        accepted, _ = await WebsocketCommunicator(application, "/other").connect()
+        assert not accepted
+        live = await HttpCommunicator(application, "GET", "/health/live").get_response()
+        assert (live["status"], live["body"]) == (200, b'{"status":"live"}')
+        assert (await HttpCommunicator(application, "GET", "/").get_response())["status"] == 404
+
+    async_to_sync(main)()
