@@ -32,14 +32,17 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
 
 class OrderUpdate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An order's state after a settlement: quantities in lots, amounts in minor units, time in
-    microseconds."""
+    microseconds.
+
+    Amounts are text: in an asset of 18 places they go beyond the 64 bits of a msgpack integer.
+    """
 
     order: str
     status: str
     remaining: int
     filled: int
-    notional: int
-    fee: int
+    notional: str
+    fee: str
     reason: str
     updated_at: int
 

@@ -80,6 +80,7 @@ class Worker:
         self._snapshots = snapshots
         self._redis_retry_at = 0.0
         self._snapshot_at = 0.0
+        self._strangers: set[int] = set()  # instruments that were unknown even after a take-over
 
     def run(self, stop: threading.Event) -> None:
         """Match until `stop` is set; on a failed settlement or a lost database, take over anew."""
@@ -141,6 +142,15 @@ class Worker:
         applied: list[Applied] = []
         sequence = self._sequence
         pending = self._settlement.still_pending(envelopes)
+        if strangers := {e.command.instrument for e in pending} - self._engine.books.keys():
+            if not strangers <= self._strangers:
+                self._strangers = strangers
+                self._take_over()  # they may be new: the books that PostgreSQL knows now will tell
+                return
+            log.error(
+                "commands for markets of another group", group=self.group, instruments=sorted(strangers)
+            )
+            pending = [e for e in pending if e.command.instrument not in strangers]
         for envelope in pending:
             sequence += 1
             applied.append((envelope, sequence, self._engine.apply(envelope.command, sequence)))

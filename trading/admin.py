@@ -5,6 +5,7 @@ Lists of big tables are never counted. They are searched by what has an index: a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -16,6 +17,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from exchange import ids
 from matching.admin import ReadOnlyAdmin
+from matching.core.scale import trim
 from trading.models import (
     Account,
     Asset,
@@ -27,6 +29,7 @@ from trading.models import (
     Trade,
     Transaction,
 )
+from trading.models.fields import AmountField
 
 
 class Period(admin.SimpleListFilter):
@@ -51,7 +54,36 @@ class Period(admin.SimpleListFilter):
         return queryset.filter(id__gte=ids.floor(datetime.now(UTC) - span))
 
 
-class BigTableAdmin(ReadOnlyAdmin):
+Column = str | Callable[[Any], str | None]
+
+
+class AmountsAdmin(ReadOnlyAdmin):
+    """Shows amounts as people write them: 0.2 and not with all 18 places of the column."""
+
+    def get_list_display(self, request: HttpRequest) -> list[Column]:
+        return [self._plain(name) for name in super().get_list_display(request)]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Column]:
+        return [self._plain(name) for name in super().get_fields(request, obj)]
+
+    def _plain(self, name: str) -> Column:
+        field = self.opts.get_field(name) if name in self._amounts else None
+        if field is None:
+            return name
+
+        @admin.display(description=field.verbose_name, ordering=name, empty_value="-")
+        def text(row: Any) -> str | None:
+            value = getattr(row, name)
+            return None if value is None else trim(f"{value:f}")
+
+        return text
+
+    @property
+    def _amounts(self) -> set[str]:
+        return {field.name for field in self.opts.get_fields() if isinstance(field, AmountField)}
+
+
+class BigTableAdmin(AmountsAdmin):
     """Newest first. `search_emails` names the users whose e-mail a search looks at."""
 
     ordering = ["-id"]
@@ -168,7 +200,7 @@ class TradeAdmin(BigTableAdmin):
 
 
 @admin.register(Account)
-class AccountAdmin(ReadOnlyAdmin):
+class AccountAdmin(AmountsAdmin):
     list_display = ["id", "kind", "institution", "user", "asset", "available", "held"]
     list_filter = ["kind", "institution", "asset"]
     list_select_related = ["institution", "user", "asset"]
@@ -190,7 +222,7 @@ class PostingInline(TabularInline):
     """A transaction's postings are found by their range of ids, which is what has an index."""
 
     model = Posting
-    fields = ["account", "owner", "asset", "amount"]
+    fields = ["account", "owner", "asset", "plain_amount"]
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -203,6 +235,10 @@ class PostingInline(TabularInline):
         match = request.resolver_match
         whole = match.kwargs.get("object_id", "") if match else ""
         return queryset.filter(id__range=_parts(whole)) if whole else queryset
+
+    @admin.display(description="amount")
+    def plain_amount(self, posting: Posting) -> str:
+        return trim(f"{posting.amount:+f}")
 
     @admin.display(description="of")
     def owner(self, posting: Posting) -> str:
@@ -232,7 +268,7 @@ class PostingAdmin(BigTableAdmin):
 
 
 @admin.register(PendingCommand)
-class PendingCommandAdmin(ReadOnlyAdmin):
+class PendingCommandAdmin(AmountsAdmin):
     list_display = ["id", "group", "kind", "order_id", "held", "created_at"]
     list_filter = ["group", "kind"]
     ordering = ["created_at"]

@@ -279,8 +279,8 @@ def _update(order: Working, now_us: int) -> OrderUpdate:
         order.status,
         order.remaining,
         order.filled,
-        order.notional,
-        order.fee,
+        str(order.notional),
+        str(order.fee),
         order.reason,
         now_us,
     )

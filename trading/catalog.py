@@ -13,12 +13,16 @@ import time
 from dataclasses import dataclass
 from decimal import Decimal
 
+import structlog
+
 from matching.core.scale import InstrumentScale
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from trading.models import Asset, Instrument
 
 KEEP_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,12 @@ class Catalog:
                 return
             groups = list(SymbolGroup.objects.order_by("name").values_list("name", flat=True))
             assets = {asset.id: AssetView(asset.id, asset.code, asset.scale) for asset in Asset.objects.all()}
-            markets = [_view(row, assets, groups) for row in Instrument.objects.order_by("symbol")]
+            markets = []
+            for row in Instrument.objects.order_by("symbol"):
+                try:
+                    markets.append(_view(row, assets, groups))
+                except ValueError as error:  # the admin refuses such a one, plain SQL does not
+                    log.error("instrument is left out", symbol=row.symbol, error=str(error))
             self._assets = assets
             self._by_id = {market.id: market for market in markets}
             self._by_symbol = {name: market for market in markets for name in (market.symbol, market.slug)}
@@ -113,9 +122,8 @@ def _view(row: Instrument, assets: dict[int, AssetView], groups: list[str]) -> M
     base, quote = assets[row.base_id], assets[row.quote_id]
     scale = InstrumentScale(row.tick_size.normalize(), row.lot_size.normalize(), base.scale, quote.scale)
     min_lots, max_lots = scale.to_lots(row.min_quantity), scale.to_lots(row.max_quantity)
-    assert min_lots is not None and max_lots is not None, (
-        f"{row.symbol}: quantity limits are multiples of the lot"
-    )
+    if min_lots is None or max_lots is None:
+        raise ValueError("minimum and maximum quantity must be multiples of the lot size")
     return Market(
         id=row.id,
         symbol=row.symbol,

@@ -270,7 +270,9 @@ def _placed(
         state = next(update for update in reply.updates if update.order == candidate.order_id)
         order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
     elif candidate.reason:
-        state = OrderUpdate(candidate.order_id, Status.REJECTED, draft.quantity, 0, 0, 0, candidate.reason, 0)
+        state = OrderUpdate(
+            candidate.order_id, Status.REJECTED, draft.quantity, 0, "0", "0", candidate.reason, 0
+        )
         order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
         order.updated_at = created_at
     else:

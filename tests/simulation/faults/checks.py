@@ -19,7 +19,7 @@ from matching.codec import decode_envelopes
 from tests.simulation.faults.promises import Promises, State
 from trading.status import Status
 
-QUIET_SECONDS = 45.0
+QUIET_SECONDS = 90.0
 VERIFY_SECONDS = 300.0
 
 _UNDONE = """

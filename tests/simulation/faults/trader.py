@@ -20,12 +20,12 @@ from tests.simulation.faults.promises import Promises, State
 from tests.simulation.faults.tally import Switch, Tally
 from trading.status import CLOSED, Status
 
-PATIENCE = 60.0  # seconds for one action, retries included
+PATIENCE = 120.0  # seconds for one action, retries included
 RETRY_SECONDS = 0.1
 PACE = 0.12  # mean seconds between two actions of a trader
 MOST_OPEN = 20  # orders; above, it cancels rather than places
 BATCH = (2, 8)
-IMPATIENT = 0.2  # how often it cancels an order that it is told is pending
+IMPATIENT = 0.3  # how often it cancels an order that it is told is pending
 REFUSALS = (
     "quantity_not_above_filled",
     "insufficient_funds",
@@ -116,11 +116,17 @@ class Trader(threading.Thread):
         if status != 200 and (state.status is Status.PENDING) is not (status == 202):
             self.promises.problem(f"answered {status} with {state}")
         if state.status is Status.PENDING:
-            if self._chance.random() < IMPATIENT:
-                self._cancel(state)
+            self._lose_patience(state)
             return False
         self._tally.acked(PLAYGROUNDS[order["symbol"]].group, sent)
         return True
+
+    def _lose_patience(self, order: State) -> None:
+        if self._chance.random() < IMPATIENT:
+            if self._chance.random() < 0.5:
+                self._cancel(order)
+            else:
+                self._cancel_all(order.symbol)
 
     def _cancel(self, order: State) -> None:
         def known(status: int, body: Any, sent: float) -> bool:
