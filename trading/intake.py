@@ -27,14 +27,15 @@ from exchange.env import env
 from exchange.ids import uuid7
 from exchange.members.session import Member
 from matching.codec import Envelope, OrderUpdate, Reply
-from matching.core.commands import Amend, Cancel, CancelAll, Halt, Resume
+from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll, Halt, Resume
 from matching.core.types import MarketStatus
-from trading import amendments, lost, orders
+from trading import amendments, orders
 from trading.acceptance import Accepted, Change, accept
 from trading.candidates import Candidate, prepare
 from trading.catalog import Market, catalog
 from trading.dispatch import Dispatcher
 from trading.models import Order
+from trading.pending import sent_again
 from trading.replies import ReplyListener
 from trading.shapes import Draft, OrderView, draft_view
 from trading.status import Status
@@ -172,7 +173,7 @@ class Intake:
         outgoing: dict[str, list[Envelope]] = defaultdict(list)
         for request in batch:
             self._expect(request, accepted, pending, outgoing)
-        self.by_redis = self._dispatcher.send(connection, outgoing)
+        self.by_redis = self._dispatcher.send(outgoing)
 
     def _expect(
         self, request: Request, accepted: Accepted, pending: set[str], outgoing: dict[str, list[Envelope]]
@@ -320,12 +321,15 @@ def cancel_all(user_id: str, market: Market | None, trace_id: str) -> CancelledA
     if not changes:
         return CancelledAll([], late=False)
     request = Request(changes=changes)
+    pending = Order.objects.filter(pk__in=list(open_orders), status=Status.PENDING).order_by("pk")
+    request.before = sent_again(pending)
     commands = [change.envelope.command.id for change in changes]
     intake().submit(request, lambda: not orders.any_command(commands))
+    late = len(request.replies) < len(commands) and orders.any_command(commands)
     answered = {update.order for reply in request.replies.values() for update in reply.updates}
-    views = orders.order_views(answered | open_orders.keys())
+    views = orders.order_views(answered | open_orders.keys())  # read last: what is not late is in it
     cancelled = [view for _, view in sorted(views.items()) if view.status == Status.CANCELLED]
-    return CancelledAll(cancelled, late=len(request.replies) < len(commands) and orders.any_command(commands))
+    return CancelledAll(cancelled, late)
 
 
 def set_market_status(market: Market, status: MarketStatus, trace_id: str) -> bool:
@@ -353,24 +357,38 @@ def _change(
         )
     request = Request(changes=[change])
     if order.status == Status.PENDING:
-        request.before.append((market.group, lost.envelope_of(order)))
+        request.before = sent_again([order])
     intake().submit(request, lambda: not orders.any_command([command.id]))
     return _changed(order, change, request)
 
 
 def _changed(order: Order, change: Change, request: Request) -> Changed:
-    view = orders.order_views([str(order.pk)])[str(order.pk)]
+    command = change.envelope.command
+    reply = request.replies.get(command.id)
+    late = reply is None and not change.refused and orders.any_command([command.id])
+    now = orders.own_order(str(order.user_id), str(order.pk))  # read last: what is not late is in it
+    assert now is not None, "orders are never deleted"
+    view = orders.order_view(now)
     if change.refused == ChangeOutcome.INSUFFICIENT_FUNDS.value:
         return Changed(view, ChangeOutcome.INSUFFICIENT_FUNDS, change.refused)
-    if change.refused:
-        return Changed(view, ChangeOutcome.REFUSED, change.refused)
-    reply = request.replies.get(change.envelope.command.id)
-    if reply is None:
-        late = orders.any_command([change.envelope.command.id])
-        return Changed(view, ChangeOutcome.PENDING if late else ChangeOutcome.DONE)
-    if reply.refused:
-        return Changed(view, ChangeOutcome.REFUSED, reply.refused)
+    if late:
+        return Changed(view, ChangeOutcome.PENDING)
+    refused = change.refused or (reply.refused if reply is not None else _without_effect(command, now))
+    if refused:
+        return Changed(view, ChangeOutcome.REFUSED, refused)
     return Changed(view, ChangeOutcome.DONE)
+
+
+def _without_effect(command: AnyCommand, order: Order) -> str:
+    """For a command whose reply was lost: why it did nothing to its order, or nothing if it took effect."""
+    if isinstance(command, Amend):
+        terms = amendments.terms(order, None, None)
+        reached = (terms.bound, terms.quantity) == (command.price, command.quantity)
+    else:
+        reached = order.status == Status.CANCELLED
+    if reached:
+        return ""
+    return "ORDER_NOT_OPEN" if order.closed_at is not None else "AMENDMENT_REFUSED"
 
 
 def _order_not_open(order: Order) -> Changed:

@@ -24,6 +24,7 @@ from matching.core.scale import minor_text
 from matching.worker import Applied
 from trading import ledger, messages
 from trading.blotter import Blotter, Sheet, Working
+from trading.pending import PendingPlaces
 from trading.recovery import Owned, recover
 from trading.status import CLOSED
 
@@ -83,6 +84,7 @@ class GroupSettlement:
         self._wait_for_lock()
         self.owned = recover(self._connection, self.group)
         self._blotter = self.owned.blotter
+        self._places = PendingPlaces(self.owned.markets)
         return self.owned
 
     def still_pending(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
@@ -98,7 +100,9 @@ class GroupSettlement:
             'SELECT envelope FROM trading_pendingcommand WHERE "group" = %s ORDER BY id LIMIT 1000',
             (self.group,),
         ).fetchall()
-        return [decode_envelope(row[0]) for row in rows]
+        commands = [decode_envelope(row[0]) for row in rows]
+        places = self._places.read(self._live)  # read second: a command's order is among them
+        return sorted([*places, *commands], key=lambda envelope: envelope.command.id)
 
     def settle(self, applied: Sequence[Applied], position: str) -> list[tuple[str, Reply]]:
         now = datetime.now(UTC)

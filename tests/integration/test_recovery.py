@@ -12,6 +12,8 @@ from operator import attrgetter
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from exchange.database import connect
 from exchange.env import env
@@ -20,15 +22,16 @@ from matching import stream
 from matching.codec import Envelope, Reply
 from matching.core.state import state_hash
 from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce
-from matching.models import Checkpoint, JournalBatch
+from matching.models import Checkpoint, JournalBatch, SymbolGroup
 from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
-from tests.market import GROUP, Desk, eventually, open_desk, running, sql
+from tests.market import GROUP, START, Desk, eventually, open_desk, running, sql
 from trading import candidates, dispatch, intake, lost, recovery
 from trading.blotter import Blotter, Working
 from trading.catalog import Market, catalog
 from trading.intake import ChangeOutcome, Outcome
-from trading.models import Order, PendingCommand, Trade
+from trading.models import Instrument, Order, PendingCommand, Trade
+from trading.pending import sent_again
 from trading.settlement import GroupSettlement
 from trading.verify import report
 
@@ -114,11 +117,11 @@ class Flow:
 
     def trigger(self) -> Envelope | None:
         order = self._one(status="PENDING_TRIGGER")
-        return order and self.desk.trigger(str(order.pk), "100")
+        return None if order is None else self.desk.trigger(str(order.pk), "100")
 
     def cancel(self) -> Envelope | None:
         order = self._one(closed_at=None)
-        return order and self.desk.cancel(str(order.pk))
+        return None if order is None else self.desk.cancel(str(order.pk))
 
     def amend(self) -> Envelope | None:
         order = self._one(closed_at=None, status__in=["OPEN", "PARTIALLY_FILLED", "PENDING_TRIGGER"])
@@ -195,6 +198,24 @@ def test_a_halted_market_stays_halted(desk: Desk) -> None:
     assert desk.order(early.command.id).reason == "MARKET_HALTED"
 
 
+def test_a_market_that_moves_to_another_group_keeps_the_places_of_its_orders(desk: Desk) -> None:
+    """The new group has applied fewer commands, so what counts places must not start from there."""
+    first, second = desk.user(BTC="10"), desk.user(BTC="10")
+    desk.match(desk.cancel_all(first), desk.cancel_all(first), desk.cancel_all(first))
+    ahead = desk.trade(first, "SELL", "1", "100")
+    Instrument.objects.update(group=SymbolGroup.objects.create(name="beta"))
+    desk.take_over()
+    settlement = GroupSettlement("beta", desk.settlement._connect)
+    moved = Worker("beta", settlement, desk.client, desk.worker._snapshots)
+    try:
+        for user, side in ((second, "SELL"), (desk.user(USDT="1000"), "BUY")):
+            moved._take_over()
+            moved._process(START, [desk.place(user, side, "1", "100")])
+    finally:
+        settlement.close()
+    assert desk.order(ahead).status == "FILLED"
+
+
 # Crashes
 
 
@@ -268,11 +289,11 @@ def test_the_next_worker_reads_on_where_the_last_one_stopped(door: Desk) -> None
 @pytest.fixture
 def without_redis(door: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """Nobody answers where Redis should be, neither the intake nor the worker, which polls the inbox."""
-    dead = redis.Redis(port=1, socket_connect_timeout=0.1, retry=None)
-    for owner in (dispatch, candidates):
-        monkeypatch.setattr(owner, "client", lambda: dead)
-    for owner in (intake.intake()._dispatcher, candidates):
-        monkeypatch.setattr(owner, "_circuit", Circuit())
+    dead = redis.Redis(port=1, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 0))
+    monkeypatch.setattr(dispatch, "client", lambda: dead)
+    monkeypatch.setattr(candidates, "client", lambda: dead)
+    monkeypatch.setattr(candidates, "_circuit", Circuit())
+    monkeypatch.setattr(intake.intake()._dispatcher, "_circuit", Circuit())
     with running(worker_of(door, door.settlement, dead)):
         yield door
 
@@ -319,7 +340,8 @@ def test_an_order_is_the_same_command_when_it_is_made_anew(desk: Desk) -> None:
         desk.place(alice, "BUY", "1", stop="120"),
         desk.place(bob, "SELL", "1", "80", stop="90"),
     ]
-    assert [lost.envelope_of(desk.order(envelope.command.id)) for envelope in sent] == sent
+    again = sent_again([desk.order(envelope.command.id) for envelope in sent])
+    assert again == [(GROUP, envelope) for envelope in sent]
     desk.match(*sent)
 
 

@@ -404,7 +404,7 @@ def test_amounts_may_be_larger_than_64_bits(desk: Desk) -> None:
     envelope = desk.place(alice, "BUY", "1", "50", symbol="BTC/WEI")
     replies = desk.replies(msgspec.structs.replace(envelope, reply_to="replies:test"))
     (reply,) = replies
-    assert (reply.updates[0].status, reply.updates[0].notional) == ("FILLED", 50 * 10**18)
+    assert (reply.updates[0].status, int(reply.updates[0].notional)) == ("FILLED", 50 * 10**18)
 
 
 # A command takes effect once

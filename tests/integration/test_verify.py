@@ -82,6 +82,7 @@ def names(desk: Desk) -> Names:
         "instrument": desk.market.id,
         "btc": desk.assets["BTC"].pk,
         "usdt": desk.assets["USDT"].pk,
+        "eth": desk.assets["ETH"].pk,
     }
     ((names["trade"],),) = sql("SELECT id::text FROM trading_trade WHERE number = 1")
     ((names["last_trade"],),) = sql("SELECT id::text FROM trading_trade ORDER BY number DESC LIMIT 1")
@@ -409,6 +410,15 @@ CASES = [
         "an order jumped the queue",
         ["UPDATE trading_order SET priority = 1 WHERE id = '{resting}'"],
         {"books": "a priority twice", "replay_books": "BTC/USDT: bids, place 1: expected "},
+    ),
+    Case(
+        "an instrument is of no use",
+        [
+            "INSERT INTO trading_instrument (symbol, base_id, quote_id, tick_size, lot_size, min_quantity,"
+            " max_quantity, min_notional, collar, status) VALUES"
+            " ('ETH/USDT', {eth}, {usdt}, 0.0001, 0.0001, 1, 1, 1, 0.05, 'TRADING')"
+        ],
+        {"books": "ETH/USDT: no market can be made of what is said of it"},
     ),
     Case(
         "commits are not waited for",

@@ -145,7 +145,7 @@ def test_a_closed_connection_is_an_error_and_opened_again() -> None:
         return 201, PLACED
 
     with server(answer) as running:
-        running.handle_error = lambda request, address: None  # type: ignore[method-assign]
+        running.handle_error = lambda request, address: None  # type: ignore[method-assign, assignment]
         outcome = drive(plan(running.server_port, requests=10))
     assert sum(outcome.errors.values()) == 2
     assert outcome.right == 8

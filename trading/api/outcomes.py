@@ -24,6 +24,7 @@ REASONS: dict[str, str] = {
     Reason.QUANTITY_NOT_ABOVE_FILLED: "The new quantity must be above what is filled already.",
     "ORDER_NOT_OPEN": "The order is no longer open.",
     "ORDER_PENDING": "The order has not reached the market yet; try again.",
+    "AMENDMENT_REFUSED": "The order could not be changed so; it is as it was.",
     "AMENDMENT_IN_PROGRESS": "Another amendment of this order is under way; try again.",
 }
 

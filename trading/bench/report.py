@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from trading.bench.result import Cpu, Report, Result, Target
 from trading.bench.usage import Memory
 
+BUSY = 0.05  # of the machine, by others than what is measured
+
 
 def lines(report: Report) -> Iterator[str]:
     machine, postgres = report.machine, report.postgres
@@ -17,7 +19,7 @@ def lines(report: Report) -> Iterator[str]:
     yield f"markets {', '.join(report.symbols)}"
     for result in report.results:
         yield ""
-        yield from _result(result)
+        yield from _result(result, machine.cores)
     if report.memory:
         yield ""
         yield f"{'memory, MB':<16}{'processes':>10}{'peak':>10}{'resident':>10}{'together':>10}"
@@ -27,7 +29,7 @@ def lines(report: Report) -> Iterator[str]:
     yield "every target met" if report.met else "targets missed: " + ", ".join(_missed(report))
 
 
-def _result(result: Result) -> Iterator[str]:
+def _result(result: Result, cores: int) -> Iterator[str]:
     on = f", connections: {result.connections}, {result.seconds:.1f} s" if result.connections else ""
     yield f"{result.name}: {result.what}{on}"
     rates = {
@@ -44,6 +46,9 @@ def _result(result: Result) -> Iterator[str]:
         )
     if result.cpu:
         yield from _cpu(result.cpu, "1,000 orders" if result.orders_per_second else "1,000 requests")
+        busy = result.cpu.elsewhere / (result.seconds * cores)
+        if busy > BUSY:
+            yield _row("", f"others used {busy:.0%} of this machine: the figures are lower than it can do")
     if result.figures:
         yield from (_row("", f"{name}: {value:,.10g}") for name, value in _rounded(result.figures).items())
     for error, count in result.errors.items():
@@ -54,7 +59,7 @@ def _result(result: Result) -> Iterator[str]:
 
 
 def _cpu(cpu: Cpu, per: str) -> Iterator[str]:
-    yield _row("processor, s", f"{_shares(cpu.seconds, 2)}  (others on this machine {cpu.elsewhere:.2f})")
+    yield _row("processor, s", f"{_shares(cpu.seconds, 2)}  (others {cpu.elsewhere:.2f})")
     yield _row(f"  per {per}", f"{_shares(cpu.per_1000, 3)}  together {sum(cpu.per_1000.values()):.3f}")
 
 

@@ -30,7 +30,8 @@ def nothing(figure: str, measured: int) -> Target:
 
 
 class Cpu(msgspec.Struct):
-    """Processor seconds in the window by process, `load` for what makes it; `elsewhere` is all else here.
+    """Processor seconds in the window by process, `load` for what makes it; `elsewhere` is all else here,
+    other guests of the host too.
 
     `per_1000` is the same for 1,000 orders (for 1,000 requests where there are none).
     """

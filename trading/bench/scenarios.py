@@ -121,7 +121,8 @@ class Watch:
 
 
 def rest(bench: Bench, name: str, count: int, *, lanes: int, markets: int, levels: int) -> Outcome:
-    """Place about `count` orders that rest away from the middle, at `levels` prices a side. Raises SetupError."""
+    """Place about `count` orders that rest away from the middle at `levels` prices a side. Raises
+    SetupError."""
     texts = bench.requests.resting(name, lanes, markets, RESTING_BATCH, levels)
     outcome = drive(bench.plan(texts, batch=RESTING_BATCH, requests=math.ceil(count / RESTING_BATCH)))
     if outcome.errors:

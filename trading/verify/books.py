@@ -24,6 +24,8 @@ def check(snapshot: Snapshot, progress: Progress) -> Iterator[Finding]:
     progress(RULE.says)
     started = time.monotonic()
     finding = Finding(RULE)
+    for symbol in _left_out(snapshot):
+        finding.breach(f"{symbol}: no market can be made of what is said of it")
     for market in snapshot.markets:
         try:
             book = recovery.load(snapshot.connection, [market]).engine.books[market.id]
@@ -33,6 +35,15 @@ def check(snapshot: Snapshot, progress: Progress) -> Iterator[Finding]:
             finding.breach(f"{market.symbol}: {error}")
     finding.seconds = time.monotonic() - started
     yield finding
+
+
+def _left_out(snapshot: Snapshot) -> list[str]:
+    """Instruments that the catalog does not take, because their steps or limits do not fit together."""
+    known = [market.id for market in snapshot.markets]
+    rows = snapshot.connection.execute(
+        "SELECT symbol FROM trading_instrument WHERE id <> ALL (%s) ORDER BY symbol", (known,)
+    )
+    return [symbol for (symbol,) in rows]
 
 
 def state(snapshot: Snapshot, market: Market) -> BookState:

@@ -30,8 +30,8 @@ def _check(model: type[Model], keys: list[Any]) -> Check:
         target, column, alias = key.related_model._meta, f"source.{key.column}", f"target_{key.name}"
         found = f"{alias}.{target.pk.column}"
         joins.append(f"LEFT JOIN {target.db_table} {alias} ON {found} = {column}")
-        says = f"format('{meta.verbose_name} %s: {key.name} %s is not there', concat_ws(' ', {row}), {column})"
-        cases.append(f"WHEN {column} IS NOT NULL AND {found} IS NULL THEN {says}")
+        says = f"'{meta.verbose_name} %s: {key.name} %s is not there', concat_ws(' ', {row}), {column}"
+        cases.append(f"WHEN {column} IS NOT NULL AND {found} IS NULL THEN format({says})")
     things, names = str(meta.verbose_name_plural), ", ".join(key.name for key in keys)
     rule = Rule(f"{meta.model_name}_references", 0, f"what {things} point to is there ({names})", things)
     rows = f"SELECT CASE {' '.join(cases)} END AS breach FROM {meta.db_table} source {' '.join(joins)}"

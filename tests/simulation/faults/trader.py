@@ -91,20 +91,19 @@ class Trader(threading.Thread):
             price = None if order["price"] is None else Decimal(order["price"])
             self.promises.ask(order["client_order_id"], (price, Decimal(order["quantity"])))
             self._tally.count("orders")
-        if count == 1:
-            (order,) = orders
-            self._until_known("POST", "orders", order, lambda *answer: self._order_known(order, *answer))
-            return
+        path, body = ("orders", orders[0]) if count == 1 else ("orders/batch", {"orders": orders})
 
-        def known(status: int, body: Any, sent: float) -> bool:
-            if status != 200:
-                return self._unexpected("batch", status, body)
-            answers = [(item["status"], item.get("order") or item["problem"], sent) for item in body["items"]]
-            pairs = zip(orders, answers, strict=True)
-            unknown = [order for order, answer in pairs if not self._order_known(order, *answer)]
+        def known(status: int, answer: Any, sent: float) -> bool:
+            if count > 1 and status != 200:
+                return self._unexpected("batch", status, answer)
+            items = [(status, answer)] if count == 1 else [_item(each) for each in answer["items"]]
+            pairs = zip(orders, items, strict=True)
+            unknown = [order for order, item in pairs if not self._order_known(order, *item, sent)]
+            if unknown:
+                self._lose_patience(unknown[0]["client_order_id"])
             return not unknown
 
-        self._until_known("POST", "orders/batch", {"orders": orders}, known)
+        self._until_known("POST", path, body, known)
 
     def _order_known(self, order: dict[str, Any], status: int, body: Any, sent: float) -> bool:
         self._tally.count(f"order {status}")
@@ -116,13 +115,13 @@ class Trader(threading.Thread):
         if status != 200 and (state.status is Status.PENDING) is not (status == 202):
             self.promises.problem(f"answered {status} with {state}")
         if state.status is Status.PENDING:
-            self._lose_patience(state)
             return False
         self._tally.acked(PLAYGROUNDS[order["symbol"]].group, sent)
         return True
 
-    def _lose_patience(self, order: State) -> None:
-        if self._chance.random() < IMPATIENT:
+    def _lose_patience(self, client_order_id: str) -> None:
+        order = self.promises.seen.get(client_order_id)
+        if order is not None and self._chance.random() < IMPATIENT:
             if self._chance.random() < 0.5:
                 self._cancel(order)
             else:
@@ -245,3 +244,8 @@ class Trader(threading.Thread):
         state = self._saw(order, where)
         if state.status not in among:
             self.promises.problem(f"{where} with {state}")
+
+
+def _item(item: dict[str, Any]) -> tuple[int, Any]:
+    """Status and body of an order in a batch's answer."""
+    return item["status"], item.get("order") or item["problem"]
