@@ -260,7 +260,8 @@ def amendments_change(order: Order, terms: amendments.Terms) -> Change:
     """As `intake.amend` makes it."""
     command = Amend(uuid7(), order.instrument_id, str(order.pk), terms.bound, terms.quantity)
     change = Change(GROUP, Envelope(command, "trace-amend"), str(order.pk))
-    change.hold_account, change.hold, change.hold_scale = order.hold_account_id, terms.extra_hold, terms.scale
+    change.hold_account, change.reckoned_from = order.hold_account_id, terms.reckoned_from
+    change.hold, change.hold_scale = terms.extra_hold, terms.scale
     return change
 
 

@@ -51,11 +51,22 @@ _CHANGES = """
                          %s::timestamptz[])
     ON CONFLICT DO NOTHING RETURNING id::text"""
 
+_TERMS = """
+    SELECT o.id::text, (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
+           (o.quantity / i.lot_size)::bigint
+      FROM trading_order o JOIN trading_instrument i ON i.id = o.instrument_id
+     WHERE o.id = ANY (%s::uuid[])"""
+
+_TAKE_BACK = "DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])"
+
 
 @dataclass(slots=True)
 class Change:
-    """A command on what exists already. An amendment that needs more funds names the account and the
-    amount."""
+    """A command on what exists already.
+
+    An amendment names the account and what it holds there beyond its order's hold, and the order's bound (ticks)
+    and quantity (lots) that this was reckoned from: if they are others by now, it is refused.
+    """
 
     group: str
     envelope: Envelope
@@ -63,6 +74,7 @@ class Change:
     hold_account: int | None = None
     hold: int = 0
     hold_scale: int = 0
+    reckoned_from: tuple[int, int] | None = None
     refused: str = ""
 
 
@@ -159,6 +171,20 @@ def _write_changes(tx: Transaction, changes: Sequence[Change], funds: dict[int, 
     for change in wanted:
         if change.envelope.command.id not in written:
             change.refused = "AMENDMENT_IN_PROGRESS"
+    _refuse_outdated(tx, [change for change in wanted if change.reckoned_from and not change.refused])
+
+
+def _refuse_outdated(tx: Transaction, amendments: Sequence[Change]) -> None:
+    """Looks after the rows are in: from then on no other amendment can change these orders."""
+    if not amendments:
+        return
+    (rows,) = tx.fetch((_TERMS, (array(change.order_id for change in amendments),)))
+    terms = {order_id: (bound, quantity) for order_id, bound, quantity in rows}
+    outdated = [change for change in amendments if terms.get(change.order_id) != change.reckoned_from]
+    for change in outdated:
+        change.refused = "ORDER_CHANGED"
+    if outdated:
+        tx.queue(_TAKE_BACK, (array(change.envelope.command.id for change in outdated),))
 
 
 def _key_values(candidates: Sequence[Candidate]) -> tuple[Any, ...]:

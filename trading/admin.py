@@ -152,7 +152,7 @@ class InstrumentAdmin(KeptAdmin):
         "status",
     ]
     readonly_fields = ["status"]
-    fixed: ClassVar[list[str]] = ["symbol", "base", "quote", "tick_size", "lot_size"]
+    fixed: ClassVar[list[str]] = ["symbol", "base", "quote", "tick_size", "lot_size", "group"]
 
 
 @admin.register(FeeSchedule)

@@ -19,6 +19,7 @@ class Terms:
     quantity: int
     extra_hold: int
     scale: int
+    reckoned_from: tuple[int, int]
     refused: str = ""
 
 
@@ -53,4 +54,6 @@ def terms(order: Order, price: int | None, quantity: int | None) -> Terms:
             return scale.quote_minor(new_bound, max(0, left + grown)) - scale.quote_minor(bound, left)
         return scale.base_minor(max(0, left + grown)) - scale.base_minor(left)
 
-    return Terms(new_bound, new_total, max(0, extra(remaining), extra(0)), paid.scale, refused)
+    return Terms(
+        new_bound, new_total, max(0, extra(remaining), extra(0)), paid.scale, (bound, total), refused
+    )

@@ -7,7 +7,6 @@ Read by every request, so it is a plain dictionary swapped as a whole; a change 
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import structlog
 
 from matching.core.scale import InstrumentScale
 from matching.core.types import MarketStatus
-from matching.models import SymbolGroup
 from trading.models import Asset, Instrument
 
 KEEP_SECONDS = 1.0
@@ -96,12 +94,11 @@ class Catalog:
         with self._lock:
             if time.monotonic() - self._loaded_at < KEEP_SECONDS:
                 return
-            groups = list(SymbolGroup.objects.order_by("name").values_list("name", flat=True))
             assets = {asset.id: AssetView(asset.id, asset.code, asset.scale) for asset in Asset.objects.all()}
             markets = []
             for row in Instrument.objects.order_by("symbol"):
                 try:
-                    markets.append(_view(row, assets, groups))
+                    markets.append(_view(row, assets))
                 except ValueError as error:  # the admin refuses such a one, plain SQL does not
                     log.error("instrument is left out", symbol=row.symbol, error=str(error))
             self._assets = assets
@@ -110,15 +107,7 @@ class Catalog:
             self._loaded_at = time.monotonic()
 
 
-def group_of(symbol: str, assigned: str | None, groups: list[str]) -> str:
-    """The group that matches `symbol`: as assigned, else by rendezvous hashing, so that a new group moves few
-    symbols."""
-    if assigned or not groups:
-        return assigned or ""
-    return max(groups, key=lambda group: hashlib.blake2b(f"{group} {symbol}".encode()).digest())
-
-
-def _view(row: Instrument, assets: dict[int, AssetView], groups: list[str]) -> Market:
+def _view(row: Instrument, assets: dict[int, AssetView]) -> Market:
     base, quote = assets[row.base_id], assets[row.quote_id]
     scale = InstrumentScale(row.tick_size.normalize(), row.lot_size.normalize(), base.scale, quote.scale)
     min_lots, max_lots = scale.to_lots(row.min_quantity), scale.to_lots(row.max_quantity)
@@ -136,7 +125,7 @@ def _view(row: Instrument, assets: dict[int, AssetView], groups: list[str]) -> M
         max_lots=max_lots,
         min_notional=int(row.min_notional.scaleb(quote.scale)),
         collar_ppm=int(row.collar.scaleb(6)),
-        group=group_of(row.symbol, row.group_id, groups),
+        group=row.group_id or "",
         status=MarketStatus(row.status),
     )
 

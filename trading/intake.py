@@ -350,11 +350,8 @@ def _change(
         market.group, Envelope(command, trace_id, intake().replies.channel), order_id=str(order.pk)
     )
     if terms is not None:
-        change.hold_account, change.hold, change.hold_scale = (
-            order.hold_account_id,
-            terms.extra_hold,
-            terms.scale,
-        )
+        change.hold_account, change.reckoned_from = order.hold_account_id, terms.reckoned_from
+        change.hold, change.hold_scale = terms.extra_hold, terms.scale
     request = Request(changes=[change])
     if order.status == Status.PENDING:
         request.before = sent_again([order])

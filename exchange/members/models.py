@@ -75,7 +75,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                Lower("email"), name="user_email_whatever_case", violation_error_message="This e-mail is taken."
+                Lower("email"),
+                name="user_email_whatever_case",
+                violation_error_message="This e-mail is taken.",
             )
         ]
 

@@ -25,6 +25,7 @@ REASONS: dict[str, str] = {
     "ORDER_NOT_OPEN": "The order is no longer open.",
     "ORDER_PENDING": "The order has not reached the market yet; try again.",
     "AMENDMENT_REFUSED": "The order could not be changed so; it is as it was.",
+    "ORDER_CHANGED": "Another amendment changed the order meanwhile: look at it and try again.",
     "AMENDMENT_IN_PROGRESS": "Another amendment of this order is under way; try again.",
 }
 

@@ -218,7 +218,7 @@ class Migration(migrations.Migration):
                     "group",
                     models.ForeignKey(
                         blank=True,
-                        help_text="the worker that matches it; empty: by consistent hashing",
+                        help_text="the worker that matches it; empty: by consistent hashing; cannot change later",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="matching.symbolgroup",

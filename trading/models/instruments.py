@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -19,6 +20,11 @@ def places(value: Decimal) -> int:
     exponent = value.normalize().as_tuple().exponent
     assert isinstance(exponent, int), "a finite number"
     return max(0, -exponent)
+
+
+def group_of(symbol: str, groups: list[str]) -> str | None:
+    """The group for `symbol` by rendezvous hashing, so that further groups get their share of further symbols."""
+    return max(groups, key=lambda group: blake2b(f"{group} {symbol}".encode()).digest(), default=None)
 
 
 class Asset(models.Model):
@@ -53,7 +59,7 @@ class Instrument(models.Model):
         on_delete=models.PROTECT,
         null=True,
         blank=True,
-        help_text="the worker that matches it; empty: by consistent hashing",
+        help_text="the worker that matches it; empty: by consistent hashing; cannot change later",
     )
     status = models.CharField(
         max_length=12,
@@ -81,6 +87,13 @@ class Instrument(models.Model):
 
     def __str__(self) -> str:
         return self.symbol
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Without a group it is given one, for good: a new group takes no market from a running worker."""
+        if self.group_id is None:
+            groups = SymbolGroup.objects.order_by("name").values_list("name", flat=True)
+            self.group_id = group_of(self.symbol, list(groups))
+        super().save(*args, **kwargs)
 
     @property
     def slug(self) -> str:

@@ -14,7 +14,13 @@ from trading.partitions import TABLES
 from trading.verify.check import Check, Rule
 
 TRIGGERS = {
-    "trading_account": ["account_insert_guard", "account_update_guard"],
+    "trading_account": [
+        "account_delete_guard",
+        "account_insert_guard",
+        "account_truncate_guard",
+        "account_update_guard",
+    ],
+    "trading_instrument": ["instrument_guard"],
     "trading_order": [
         "holds_inserted",
         "holds_updated",
@@ -26,8 +32,8 @@ TRIGGERS = {
     "trading_transaction": ["transaction_guard", "truncate_guard"],
     "trading_posting": ["posting_guard", "postings_inserted", "truncate_guard"],
     "trading_pendingcommand": ["holds_deleted", "holds_inserted", "holds_updated", "truncate_guard"],
-    "ledger_movement": ["ledger_movement_applied"],
-    "ledger_unbalanced": ["postings_balance"],
+    "ledger_movement": ["ledger_movement_applied", "movement_guard", "movement_truncate_guard"],
+    "ledger_unbalanced": ["postings_balance", "unbalanced_guard", "unbalanced_truncate_guard"],
     "matching_journalbatch": ["journal_follows", "journal_guard", "journal_truncate_guard"],
 }
 ADDED_CHECKS = [("trading_posting", "posting_id_follows_transaction")]

@@ -125,7 +125,8 @@ class Trial:
         record.gap = max([*again.values(), since]) - since
         if missing := GROUPS - again.keys():
             record.problems.append(f"no order of {sorted(missing)} was acknowledged in {GAP_SECONDS:g} s")
-        during = self._tally.acks(struck, max(over, since + record.gap))
+        until = over if record.fault in LASTING else max(over, since + record.gap)
+        during = self._tally.acks(struck, until)
         record.during = during.total()
         if record.fault in LASTING and during.keys() != GROUPS:
             record.problems.append(

@@ -61,12 +61,17 @@ CREATE CONSTRAINT TRIGGER ledger_movement_applied AFTER INSERT ON ledger_movemen
 
 CREATE FUNCTION ledger_balances_are_derived() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'account balances are derived from postings and holds and cannot be written'
+    RAISE EXCEPTION 'an account stays what it is, and its balances are derived from postings and holds'
         USING ERRCODE = 'restrict_violation';
 END $$;
 
-CREATE TRIGGER account_update_guard BEFORE UPDATE OF available, held, asset_id ON trading_account
+CREATE TRIGGER account_update_guard
+    BEFORE UPDATE OF id, kind, institution_id, user_id, asset_id, available, held ON trading_account
     FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION ledger_balances_are_derived();
+CREATE TRIGGER account_delete_guard BEFORE DELETE ON trading_account
+    FOR EACH ROW EXECUTE FUNCTION ledger_balances_are_derived();
+CREATE TRIGGER account_truncate_guard BEFORE TRUNCATE ON trading_account
+    EXECUTE FUNCTION ledger_balances_are_derived();
 CREATE TRIGGER account_insert_guard BEFORE INSERT ON trading_account
     FOR EACH ROW WHEN (NEW.available <> 0 OR NEW.held <> 0) EXECUTE FUNCTION ledger_balances_are_derived();
 
@@ -115,6 +120,22 @@ ALTER TABLE trading_posting ADD CONSTRAINT posting_id_follows_transaction CHECK 
     substring(uuid_send(id) FOR 15) = substring(uuid_send(transaction_id) FOR 15)
     AND get_byte(uuid_send(transaction_id), 15) = 0 AND get_byte(uuid_send(id), 15) BETWEEN 1 AND 254);
 
+-- Both notes of an open transaction are the triggers' own: nobody writes or removes one by hand.
+CREATE FUNCTION ledger_notes_are_internal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is written by the ledger''s triggers alone: % is refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER movement_guard BEFORE INSERT OR UPDATE OR DELETE ON ledger_movement
+    FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION ledger_notes_are_internal();
+CREATE TRIGGER movement_truncate_guard BEFORE TRUNCATE ON ledger_movement
+    EXECUTE FUNCTION ledger_notes_are_internal();
+CREATE TRIGGER unbalanced_guard BEFORE INSERT OR UPDATE OR DELETE ON ledger_unbalanced
+    FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION ledger_notes_are_internal();
+CREATE TRIGGER unbalanced_truncate_guard BEFORE TRUNCATE ON ledger_unbalanced
+    EXECUTE FUNCTION ledger_notes_are_internal();
+
 -- Holds --------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION ledger_new_holds() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -161,6 +182,20 @@ CREATE FUNCTION refuse_closed_order_change() RETURNS trigger LANGUAGE plpgsql AS
 BEGIN
     RAISE EXCEPTION 'order % is closed and cannot change', OLD.id USING ERRCODE = 'restrict_violation';
 END $$;
+
+-- Prices and quantities are stored in steps that must stay; places in a book are counted by its group.
+CREATE FUNCTION refuse_instrument_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'assets, steps and group of instrument % cannot change', OLD.symbol
+        USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER instrument_guard
+    BEFORE UPDATE OF symbol, base_id, quote_id, tick_size, lot_size, group_id ON trading_instrument FOR EACH ROW
+    WHEN ((OLD.symbol, OLD.base_id, OLD.quote_id, OLD.tick_size, OLD.lot_size) IS DISTINCT FROM
+          (NEW.symbol, NEW.base_id, NEW.quote_id, NEW.tick_size, NEW.lot_size)
+          OR (OLD.group_id IS NOT NULL AND OLD.group_id IS DISTINCT FROM NEW.group_id))
+    EXECUTE FUNCTION refuse_instrument_change();
 
 CREATE TRIGGER order_closed_guard BEFORE UPDATE ON trading_order
     FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_closed_order_change();
