@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from django.db import IntegrityError, connection, migrations, transaction
+import psycopg
+from django.db import IntegrityError, OperationalError, connection, migrations, transaction
 
 from exchange import ids
 
+LOCK_SECONDS = 2
 BLOCK = 5_000_000  # ids in one partition of a table that is partitioned by integer
 
 
@@ -82,9 +84,13 @@ def misplaced(tables: list[Partitioned]) -> dict[str, int]:
 
 
 def _create(table: Partitioned, partition: Partition) -> bool:
-    """False if rows of its range are in the default partition."""
+    """False if rows of its range are in the default partition, or if the table is in use for too long.
+
+    Attaching a partition locks out everybody: behind a long read, all inserts would wait with us.
+    """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
             cursor.execute(
                 f"CREATE TABLE {partition.name} PARTITION OF {table.table} "
                 f"FOR VALUES FROM ('{partition.lower}') TO ('{partition.upper}') {table.options}"
@@ -92,6 +98,10 @@ def _create(table: Partitioned, partition: Partition) -> bool:
             for sql in table.extra:
                 cursor.execute(sql.format(partition=partition.name))
     except IntegrityError:
+        return False
+    except OperationalError as error:
+        if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+            raise
         return False
     return True
 

@@ -25,6 +25,10 @@ HEARTBEAT_SECONDS = 5
 SNAPSHOT_SECONDS = 1.0
 
 
+def heartbeat_key(group: str) -> str:
+    return f"matcher:{group}"
+
+
 @dataclass
 class SnapshotWriter:
     client: redis.Redis
@@ -54,7 +58,7 @@ class SnapshotWriter:
         if tops:
             pipe.hset(TOPS, mapping=tops)
         beat = {"epoch": self.epoch, "sequence": sequence, "timestamp": timestamp}
-        pipe.set(f"matcher:{self.group}", msgspec.json.encode(beat), ex=HEARTBEAT_SECONDS)
+        pipe.set(heartbeat_key(self.group), msgspec.json.encode(beat), ex=HEARTBEAT_SECONDS)
         pipe.execute()
 
 

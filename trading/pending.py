@@ -25,17 +25,19 @@ SLACK = timedelta(minutes=1)  # an id is as old as its request, and a slow datab
 LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 _PENDING = """
+    WITH o AS MATERIALIZED (
+        SELECT * FROM trading_order WHERE instrument_id = ANY (%s) AND closed_at IS NULL AND status = 'PENDING'
+           AND id BETWEEN %s AND %s ORDER BY id LIMIT %s)
     SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force, o.post_only,
            o.prevention, o.hold_account_id, o.receive_account_id, fees.id, o.maker_fee_rate, o.taker_fee_rate,
            (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
            coalesce((o.stop_price / i.tick_size)::bigint, 0), (o.quantity / i.lot_size)::bigint, o.trace_id
-      FROM trading_order o
+      FROM o
       JOIN trading_instrument i ON i.id = o.instrument_id
       JOIN trading_account receive ON receive.id = o.receive_account_id
       JOIN trading_account fees ON fees.institution_id = receive.institution_id
                                AND fees.asset_id = receive.asset_id AND fees.kind = 'FEES'
-     WHERE o.instrument_id = ANY (%s) AND o.closed_at IS NULL AND o.status = 'PENDING' AND o.id BETWEEN %s AND %s
-     ORDER BY o.id LIMIT %s"""
+     ORDER BY o.id"""
 
 
 def read_places(

@@ -44,10 +44,13 @@ class Owned(Loaded):
     position: str
 
 
+# The open orders first: with many accounts the planner may else start from those and read all orders for each.
 _OPEN_ORDERS = """
+    WITH o AS MATERIALIZED (
+        SELECT * FROM trading_order WHERE instrument_id = ANY (%s) AND closed_at IS NULL
+           AND status IN ('OPEN', 'PARTIALLY_FILLED', 'PENDING_TRIGGER'))
     SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force,
-    o.post_only,
-           o.prevention, o.status, o.priority, o.hold_account_id, o.receive_account_id, fees.id,
+           o.post_only, o.prevention, o.status, o.priority, o.hold_account_id, o.receive_account_id, fees.id,
            o.maker_fee_rate, o.taker_fee_rate,
            (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
            coalesce((o.stop_price / i.tick_size)::bigint, 0),
@@ -56,16 +59,13 @@ _OPEN_ORDERS = """
            (o.filled_notional * power(10::numeric, quote.scale))::numeric(60, 0),
            (o.fee * power(10::numeric, received.scale))::numeric(60, 0),
            coalesce((o.trigger_price / i.tick_size)::bigint, 0)
-      FROM trading_order o
+      FROM o
       JOIN trading_instrument i ON i.id = o.instrument_id
       JOIN trading_asset quote ON quote.id = i.quote_id
       JOIN trading_account receive ON receive.id = o.receive_account_id
       JOIN trading_asset received ON received.id = receive.asset_id
-      JOIN trading_account fees ON fees.institution_id = receive.institution_id AND fees.asset_id =
-      receive.asset_id
+      JOIN trading_account fees ON fees.institution_id = receive.institution_id AND fees.asset_id = receive.asset_id
                                AND fees.kind = 'FEES'
-     WHERE o.instrument_id = ANY (%s) AND o.closed_at IS NULL
-       AND o.status IN ('OPEN', 'PARTIALLY_FILLED', 'PENDING_TRIGGER')
      ORDER BY o.priority"""
 
 _LAST_TRADES = (

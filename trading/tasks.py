@@ -9,6 +9,7 @@ from celery import shared_task
 from exchange import partitions
 from exchange.redis import client
 from matching import stream
+from matching.snapshot import heartbeat_key
 from trading.lost import LostCommands
 from trading.partitions import TABLES
 
@@ -19,15 +20,19 @@ _lost = LostCommands()
 
 @shared_task(name="trading.sweep")
 def sweep() -> int:
-    """Send again what no matcher has applied; how many commands. A matcher applies each once, however often
-    it comes."""
+    """Send again what no matcher has applied, once however often it comes; how many commands.
+
+    A group without a matcher is left out: the next one reads all that is pending when it starts.
+    """
     found = _lost.find()
-    if found:
-        try:
+    try:
+        found = {group: lost for group, lost in found.items() if client().exists(heartbeat_key(group))}
+        if found:
             stream.send(client(), found)
-        except redis.RedisError as error:
-            log.warning("sweep could not send", error=str(error))
-            return 0
+    except redis.RedisError as error:
+        log.warning("sweep could not send", error=str(error))
+        return 0
+    if found:
         log.info("lost commands sent again", **{group: len(batch) for group, batch in found.items()})
     return sum(len(batch) for batch in found.values())
 

@@ -28,11 +28,13 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="exchange-faults-"))
     trial = Trial(folder / "home", options.seed, options.away, _progress)
-
     try:
         report = trial.run(options.only or plan(options.rounds, random.Random(options.seed)))
     except SetupError as error:
-        print(f"faults: {error}", file=sys.stderr)
+        _progress(f"faults: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _progress(f"faults: interrupted; logs and data: {folder}")
         return 1
     print(json.dumps(asdict(report), indent=1) if options.json else table(report))
     if report.clean:
