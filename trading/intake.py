@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 250  # commands in one transaction, but a request is never split
 POLL_SECONDS = 0.02  # how often a request looks into PostgreSQL while no reply can come
-LISTEN_SECONDS = 0.25  # how often a request looks whether replies still come
+LISTEN_SECONDS = 0.5  # and how often while they should come: one may be lost
 
 
 class Outcome(Enum):
@@ -85,6 +85,7 @@ class Request:
         self.replies: dict[str, Reply] = {}
         self.error: BaseException | None = None
         self.progress = threading.Event()  # committed and, unless it is late, answered
+        self.given_up = False  # nobody waits any more: what is not committed yet need not be
         self._missing = 0
         self._lock = threading.Lock()
 
@@ -126,13 +127,13 @@ class Intake:
         self._queue.put(request)
         waited = 0.0
         while waited < env.exchange_order_timeout:
-            hopeful = self.by_redis and self.replies.connected
-            step = LISTEN_SECONDS if hopeful else POLL_SECONDS
+            step = LISTEN_SECONDS if self.by_redis and self.replies.connected else POLL_SECONDS
             if request.progress.wait(step):
                 break
             waited += step
-            if not hopeful and request.accepted is not None and settled():
+            if request.accepted is not None and settled():
                 break
+        request.given_up = True
         for command in _commands(request):
             self.replies.give_up(command)
         if request.error is not None:
@@ -144,7 +145,8 @@ class Intake:
         while True:
             batch = self._next_batch()
             try:
-                self._process(batch)
+                if batch:
+                    self._process(batch)
             except Exception as error:
                 self._failed(batch, error)
 
@@ -157,7 +159,7 @@ class Intake:
             except Empty:
                 break
             size += len(batch[-1])
-        return batch
+        return [request for request in batch if not request.given_up]
 
     def _process(self, batch: list[Request]) -> None:
         connection = self._live()

@@ -29,11 +29,10 @@ class LostCommands:
         found = {}
         for group, places in self._readers().items():
             changes = PendingCommand.objects.filter(group=group, created_at__lt=before).order_by("id")[:LIMIT]
-            lost = places.read(own_connection(), until=before) + [
-                decode_envelope(row.envelope) for row in changes
-            ]
+            lost = places.read(own_connection(), until=before)
+            lost += [decode_envelope(row.envelope) for row in changes]
             if lost:
-                found[group] = lost
+                found[group] = sorted(lost, key=lambda envelope: envelope.command.id)
         return found
 
     def _readers(self) -> dict[str, PendingPlaces]:
