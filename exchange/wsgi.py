@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 
 from django.core.wsgi import get_wsgi_application
@@ -25,6 +26,7 @@ def end_with(parent: multiprocessing.process.BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+sys.setswitchinterval(0.001)  # intake, replies and requests share one lock: hand it over often
 supervisor = multiprocessing.parent_process()
 if supervisor is not None:
     threading.Thread(target=end_with, args=[supervisor], name="end with parent", daemon=True).start()

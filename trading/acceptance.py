@@ -37,9 +37,7 @@ _ORDER_COLUMNS = (
 _KEYS = """
     INSERT INTO trading_clientorder (user_id, client_order_id, order_id, fingerprint)
     SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::bigint[])
-    ON CONFLICT DO NOTHING RETURNING order_id::text"""
-
-_NUMBERS = "SELECT nextval('trading_order_number') FROM generate_series(1, %s)"
+    ON CONFLICT DO NOTHING RETURNING order_id::text, nextval('trading_order_number')"""
 
 _FUNDS = "SELECT id, available FROM trading_account WHERE id = ANY (%s::bigint[])"
 _FUNDS_LOCKED = f"{_FUNDS} ORDER BY id FOR NO KEY UPDATE"
@@ -116,17 +114,17 @@ def _accept(
     accounts = {c.hold_account for c in candidates} | {
         c.hold_account for c in changes if c.hold_account is not None
     }
-    keys, numbers, rows = tx.fetch(
-        (_KEYS, _key_values(candidates)), (_NUMBERS, (len(candidates),)), (funds_sql, (array(accounts),))
-    )
+    keys, rows = tx.fetch((_KEYS, _key_values(candidates)), (funds_sql, (array(accounts),)))
     funds: dict[int, Any] = dict(rows)
-    new = {row[0] for row in keys}
+    new = {order_id for order_id, _ in keys}
+    numbers = iter(sorted(number for _, number in keys))
     accepted = Accepted(created_at=now[:-6] + "Z")
-    for candidate, (number,) in zip(candidates, numbers, strict=True):
-        candidate.number = number
+    for candidate in candidates:
         if candidate.order_id not in new:
             accepted.known.append(candidate)
-        elif candidate.reason or not _hold(candidate, funds):
+            continue
+        candidate.number = next(numbers)
+        if candidate.reason or not _hold(candidate, funds):
             accepted.rejected.append(candidate)
         else:
             accepted.pending.append(candidate)

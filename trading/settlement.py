@@ -36,17 +36,16 @@ _TRADE_COLUMNS = (
     "is_buyer_maker, buyer_fee, seller_fee, executed_at"
 )
 
-_STILL_PENDING = """
-    SELECT id::text FROM trading_order WHERE id = ANY (%s::uuid[]) AND status = 'PENDING'
-    UNION ALL SELECT id::text FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])"""
+_PENDING_PLACES = "SELECT id::text FROM trading_order WHERE id = ANY (%s::uuid[]) AND status = 'PENDING'"
+_PENDING_CHANGES = "SELECT id::text FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])"
 
-_CHECKPOINT = """
-    UPDATE matching_checkpoint SET sequence = %s, position = %s, updated_at = now()
-     WHERE group_id = %s AND epoch = %s AND sequence = %s"""
-
-_JOURNAL = """
+# One row of each: none if another worker owns the group by now.
+_CHECKPOINT_AND_JOURNAL = """
+    WITH checkpoint AS (
+        UPDATE matching_checkpoint SET sequence = %s, position = %s, updated_at = now()
+         WHERE group_id = %s AND epoch = %s AND sequence = %s RETURNING group_id, epoch, sequence)
     INSERT INTO matching_journalbatch (group_id, epoch, first_sequence, last_sequence, commands, created_at)
-    VALUES (%s, %s, %s, %s, %s, %s)"""
+    SELECT group_id, epoch, %s, sequence, %s, %s FROM checkpoint"""
 
 _UPDATE_ORDERS = """
     UPDATE trading_order AS o
@@ -91,8 +90,11 @@ class GroupSettlement:
         once = {envelope.command.id: envelope for envelope in envelopes}
         places = [e.command.id for e in once.values() if isinstance(e.command, Place)]
         others = [e.command.id for e in once.values() if not isinstance(e.command, Place)]
-        rows = self._live.execute(_STILL_PENDING, (array(places), array(others)), prepare=True).fetchall()
-        pending = {row[0] for row in rows}
+        pending: set[str] = set()
+        for sql, commands in ((_PENDING_PLACES, places), (_PENDING_CHANGES, others)):
+            if commands:
+                rows = self._live.execute(sql, (array(commands),), prepare=True).fetchall()
+                pending.update(row[0] for row in rows)
         return [envelope for command, envelope in once.items() if command in pending]
 
     def inbox(self) -> list[Envelope]:
@@ -125,16 +127,15 @@ class GroupSettlement:
 
     def _write(self, tx: Transaction, sheet: Sheet, applied: Sequence[Applied], position: str) -> None:
         first, last = applied[0][1], applied[-1][1]
-        checkpoint = (last, position, self.group, self.owned.epoch, self.owned.sequence)
+        owned = (last, position, self.group, self.owned.epoch, self.owned.sequence)
         journal = encode([envelope for envelope, _, _ in applied])
-        tx.queue(_CHECKPOINT, checkpoint, expect=1)
-        tx.queue(_JOURNAL, (self.group, self.owned.epoch, first, last, journal, sheet.now))
+        tx.queue(_CHECKPOINT_AND_JOURNAL, (*owned, first, journal, sheet.now), expect=1)
         tx.copy(messages.TABLE, messages.COLUMNS, sheet.messages)
         tx.copy("trading_trade", _TRADE_COLUMNS, sheet.trades)
         ledger.write_transactions(tx, sheet.ledger)
         ledger.write_postings(tx, sheet.ledger)
-        done = [e.command.id for e, _, _ in applied]
-        tx.queue("DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])", (array(done),))
+        if changes := [e.command.id for e, _, _ in applied if not isinstance(e.command, Place)]:
+            tx.queue("DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])", (array(changes),))
         if sheet.orders:
             orders = sorted(sheet.orders.values(), key=attrgetter("order_id"))
             tx.queue(_UPDATE_ORDERS, _order_values(orders, sheet.now), expect=len(orders))

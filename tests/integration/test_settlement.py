@@ -470,7 +470,7 @@ def test_a_worker_that_was_replaced_settles_nothing(desk: Desk) -> None:
     successor = GroupSettlement(GROUP, lambda: connect("exchange test successor"))
     successor.take_over()
     try:
-        with pytest.raises(Unexpected, match=r"0 rows instead of 1:\s+UPDATE matching_checkpoint"):
+        with pytest.raises(Unexpected, match=r"0 rows instead of 1:\s+WITH checkpoint"):
             desk.match(envelope)
     finally:
         successor.close()
