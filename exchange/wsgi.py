@@ -21,9 +21,12 @@ from exchange.env import env  # noqa: E402
 
 
 def end_with(parent: multiprocessing.process.BaseProcess) -> None:
-    """End this worker when granian's main process was killed: an orphan would keep the port."""
+    """End this worker when granian's main process was killed: an orphan would keep the port.
+
+    Not SIGTERM: nobody is left who would insist if a request held it up.
+    """
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 sys.setswitchinterval(0.001)  # intake, replies and requests share one lock: hand it over often

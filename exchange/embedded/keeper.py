@@ -34,6 +34,7 @@ class Program:
     folder: Path
     log: Path
     stop_signal: signal.Signals = signal.SIGTERM
+    orphan_signal: signal.Signals = signal.SIGKILL  # when we are killed, and nobody is left to insist
     stop_seconds: float = 10.0  # then SIGKILL
     uid: int = 0  # to change to; 0 means: as who started us
     before: Callable[[], None] = lambda: None  # runs before each start
@@ -130,7 +131,7 @@ class Keeper:
             program.log.replace(program.log.with_name(program.log.name + ".1"))
         with program.log.open("ab") as log:
             return subprocess.Popen(
-                launched(program.command, orphan_signal=program.stop_signal, uid=program.uid),
+                launched(program.command, orphan_signal=program.orphan_signal, uid=program.uid),
                 cwd=program.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -100,6 +100,7 @@ class Postgres:
             self.home.root,
             self.home.log("postgres"),
             stop_signal=signal.SIGINT,  # a fast shutdown: sessions end, data is flushed
+            orphan_signal=signal.SIGINT,
             stop_seconds=STOP_SECONDS,
             uid=self._uid(),
             before=self._end_previous,
