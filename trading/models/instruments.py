@@ -39,6 +39,13 @@ class Asset(models.Model):
         return self.code
 
 
+class TriggerSource(models.TextChoices):
+    """Whose price lets a stop go: the outside market's, or that of our own last trade."""
+
+    MARKET = "MARKET", "outside market"
+    LAST_TRADE = "LAST_TRADE", "own last trade"
+
+
 class Instrument(models.Model):
     symbol = models.CharField(max_length=25, unique=True, help_text="BASE/QUOTE")
     base = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
@@ -67,6 +74,18 @@ class Instrument(models.Model):
         default=MarketStatus.TRADING.value,
         editable=False,
         help_text="changed by the halt and resume commands",
+    )
+    market_symbol = models.CharField(
+        max_length=25,
+        blank=True,
+        default="",
+        help_text="its name at the outside market, such as BTCUSDT; empty: it has no price there",
+    )
+    trigger_source = models.CharField(
+        max_length=10,
+        choices=TriggerSource.choices,
+        default=TriggerSource.LAST_TRADE,
+        help_text="the price that triggers stops",
     )
 
     class Meta:

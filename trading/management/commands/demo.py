@@ -80,6 +80,7 @@ def _instruments(institution: Institution) -> None:
             max_quantity=Decimal(greatest),
             min_notional=Decimal(notional),
             group_id=group,
+            market_symbol=symbol.replace("/", ""),
         )
         instrument.full_clean()
         instrument.save()

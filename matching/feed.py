@@ -1,0 +1,88 @@
+"""What a matcher tells readers after each settlement: one message a batch on Redis' channel `feed:{group}`.
+
+Messages of a group are chained: each names the sequence of the one before, so whoever missed one knows, and
+loads the books anew from `book:{symbol}`. An empty one comes each second, so that a loss is seen in a quiet
+market too. A higher epoch means that another worker has taken over: its books are new, all older messages
+are void.
+
+Prices are ticks and quantities lots where a book is kept by them; all else is text, ready to be shown.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import redis
+
+CHANNEL = "feed:"
+PATTERN = f"{CHANNEL}*"
+
+Levels = list[tuple[int, int]]
+
+
+class BookChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The levels that a batch touched: (price in ticks, total in lots), 0 where a level is gone; unordered."""
+
+    instrument: int
+    bids: Levels
+    asks: Levels
+
+
+class TradeNote(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One trade, in the order of `number`, which is contiguous per instrument. Fees are in the asset received."""
+
+    id: str
+    number: int
+    instrument: int
+    price: str
+    quantity: str
+    buyer_order: str
+    seller_order: str
+    buyer: str
+    seller: str
+    buyer_fee: str
+    seller_fee: str
+    buyer_is_maker: bool
+
+
+class OrderNote(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An order's state after the batch; prices are None where it has none."""
+
+    id: str
+    client_order_id: str
+    number: int
+    user: str
+    instrument: int
+    side: str
+    type: str
+    time_in_force: str
+    price: str | None
+    stop_price: str | None
+    quantity: str
+    filled: str
+    remaining: str
+    average_price: str | None
+    fee: str
+    status: str
+    reason: str
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One settlement: commands `previous` (exclusive) to `sequence`. `timestamp` is RFC 3339, when it committed."""
+
+    group: str
+    epoch: int
+    previous: int
+    sequence: int
+    timestamp: str
+    books: list[BookChange] = []
+    trades: list[TradeNote] = []
+    orders: list[OrderNote] = []
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder(Batch).decode
+
+
+def publish(pipe: redis.client.Pipeline, batch: Batch) -> None:
+    """Queue `batch` on a pipeline."""
+    pipe.publish(CHANNEL + batch.group, encode(batch))
