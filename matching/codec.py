@@ -12,8 +12,8 @@ from matching.core.commands import AnyCommand
 
 
 class Ticket(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where a new order's funds are and its fee goes (account ids), and the fee rates it was accepted under
-    (millionths)."""
+    """Where a new order's funds are and its fee goes (account ids), the fee rates it was accepted under
+    (millionths), and what its owner calls it."""
 
     number: int
     hold_account: int
@@ -21,6 +21,7 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fee_account: int
     maker_rate: int
     taker_rate: int
+    client_order_id: str = ""
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):

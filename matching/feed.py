@@ -11,7 +11,7 @@ Prices are ticks and quantities lots where a book is kept by them; all else is t
 from __future__ import annotations
 
 import msgspec
-import redis
+from redis.client import Pipeline
 
 CHANNEL = "feed:"
 PATTERN = f"{CHANNEL}*"
@@ -83,6 +83,6 @@ encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Batch).decode
 
 
-def publish(pipe: redis.client.Pipeline, batch: Batch) -> None:
+def publish(pipe: Pipeline, batch: Batch) -> None:
     """Queue `batch` on a pipeline."""
     pipe.publish(CHANNEL + batch.group, encode(batch))

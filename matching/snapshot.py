@@ -1,7 +1,7 @@
 """Books and a heartbeat for readers, in Redis each second. Never used for recovery.
 
-`book:{symbol}`   {symbol, sequence, timestamp, bids: [[price, quantity], …], asks: …}, best first, at most
-DEPTH levels a side
+`book:{symbol}`   {symbol, epoch, sequence, timestamp, bids: [[price, quantity], …], asks: …}, best first, at
+most DEPTH levels a side
 `matcher:{group}` {epoch, sequence, timestamp}, gone a few seconds after its worker
 `tops`            hash of instrument id → "bid ask" in ticks, 0 for an empty side: after each batch
 """
@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import redis
 
+from matching import feed
 from matching.core.engine import Engine
 from matching.core.scale import InstrumentScale
 from matching.stream import TOPS
@@ -48,6 +49,7 @@ class SnapshotWriter:
             bids, asks = engine.books[instrument].depth(DEPTH)
             book = {
                 "symbol": symbol,
+                "epoch": self.epoch,
                 "sequence": sequence,
                 "timestamp": timestamp,
                 "bids": _levels(bids, scale),
@@ -59,6 +61,7 @@ class SnapshotWriter:
             pipe.hset(TOPS, mapping=tops)
         beat = {"epoch": self.epoch, "sequence": sequence, "timestamp": timestamp}
         pipe.set(heartbeat_key(self.group), msgspec.json.encode(beat), ex=HEARTBEAT_SECONDS)
+        feed.publish(pipe, feed.Batch(self.group, self.epoch, sequence, sequence, timestamp))
         pipe.execute()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis
+from redis.client import Pipeline
 
 from matching.codec import Envelope, Reply, decode_envelopes, encode
 
@@ -61,18 +62,16 @@ class CommandStream:
         self._client.xtrim(self._key, minid=before, approximate=True)
 
 
-def publish(client: redis.Redis, replies: Iterable[tuple[str, Reply]], tops: Mapping[int, str]) -> None:
-    """Tell each waiting process what became of its commands, and everybody the new best prices."""
+def publish(pipe: Pipeline, replies: Iterable[tuple[str, Reply]], tops: Mapping[int, str]) -> None:
+    """Queue on a pipeline what became of commands, for each process that waits, and the new best prices."""
     by_channel: dict[str, list[Reply]] = defaultdict(list)
     for channel, reply in replies:
         if channel:
             by_channel[channel].append(reply)
-    pipe = client.pipeline(transaction=False)
     for channel, batch in by_channel.items():
         pipe.publish(channel, encode(batch))
     if tops:
         pipe.hset(TOPS, mapping={str(instrument): top for instrument, top in tops.items()})
-    pipe.execute()
 
 
 def read_tops(client: redis.Redis, instruments: list[int]) -> dict[int, tuple[int, int]]:

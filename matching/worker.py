@@ -15,15 +15,17 @@ import gc
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 import django.db
 import psycopg
 import redis
 import structlog
+from redis.client import Pipeline
 
 from exchange import metrics
-from matching import stream
+from matching import feed, stream
 from matching.codec import Envelope, Reply
 from matching.core.engine import Engine
 from matching.core.events import Event
@@ -33,6 +35,20 @@ from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
 log = structlog.get_logger(__name__)
 
 Applied = tuple[Envelope, int, list[Event]]
+
+
+class Settled(Protocol):
+    """What came of a batch, for those who are to be told."""
+
+    @property
+    def replies(self) -> list[tuple[str, Reply]]:
+        """With the channels that wait for them."""
+
+    @property
+    def trade_notes(self) -> list[feed.TradeNote]: ...
+
+    @property
+    def order_notes(self) -> list[feed.OrderNote]: ...
 
 POLL_SECONDS = 0.02
 RETRY_SECONDS = 1.0
@@ -60,8 +76,14 @@ class Settlement(Protocol):
     def still_pending(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """Those whose command has not been applied, in order, each once."""
 
-    def settle(self, applied: Sequence[Applied], position: str) -> list[tuple[str, Reply]]:
-        """Make it durable in one transaction; the replies and the channels that wait for them."""
+    def settle(self, applied: Sequence[Applied], position: str) -> Settled:
+        """Make it durable in one transaction."""
+
+    def announce(self, pipe: Pipeline, settled: Any) -> None:
+        """Queue what the trading side itself keeps in Redis."""
+
+    def found_redis(self, client: redis.Redis) -> None:
+        """Redis answers, at first or again: what was announced before may be lost."""
 
     def inbox(self) -> list[Envelope]:
         """All commands of the group that PostgreSQL knows to be pending, oldest first."""
@@ -106,6 +128,8 @@ class Worker:
         state = self._settlement.take_over()
         self._engine, self._sequence, self._position = state.engine, state.sequence, state.position
         self._connected = False
+        for instrument in self._engine.books:
+            _book_change(self._engine, instrument)  # that the books were filled is no change of theirs
         gc.collect()
         gc.freeze()  # what was rebuilt lives long: no collection has to look at it
         self._snapshots.epoch, self._snapshots.symbols = state.epoch, state.symbols
@@ -129,6 +153,7 @@ class Worker:
             try:
                 if not self._connected:
                     self._position = self._stream.starting_point(self._position)
+                    self._settlement.found_redis(self._client)
                     self._connected = True
                     return self._position, self._settlement.inbox()
                 wait = max(0.001, self._snapshot_at - time.monotonic())
@@ -156,21 +181,37 @@ class Worker:
             applied.append((envelope, sequence, self._engine.apply(envelope.command, sequence)))
         if applied:
             started = time.perf_counter()
-            replies = self._settlement.settle(applied, position)
+            settled = self._settlement.settle(applied, position)
             metrics.settlement_seconds.observe(time.perf_counter() - started)
             metrics.settlement_batch.observe(len(applied))
             metrics.commands.inc(len(applied))
-            self._tell(replies, {envelope.command.instrument for envelope in pending})
+            self._tell(settled, sequence, {envelope.command.instrument for envelope in pending})
         self._sequence, self._position = sequence, position
 
-    def _tell(self, replies: list[tuple[str, Reply]], instruments: set[int]) -> None:
-        if self._connected:
-            try:
-                stream.publish(
-                    self._client, replies, {i: self._snapshots.top(self._engine, i) for i in instruments}
-                )
-            except redis.RedisError as error:
-                self._lost_redis(error)
+    def _tell(self, settled: Settled, sequence: int, instruments: set[int]) -> None:
+        changes = [_book_change(self._engine, instrument) for instrument in instruments]
+        if not self._connected:
+            return
+        batch = feed.Batch(
+            self.group,
+            self._snapshots.epoch,
+            self._sequence,
+            sequence,
+            datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            [change for change in changes if change.bids or change.asks],
+            settled.trade_notes,
+            settled.order_notes,
+        )
+        pipe = self._client.pipeline(transaction=False)
+        stream.publish(
+            pipe, settled.replies, {each: self._snapshots.top(self._engine, each) for each in instruments}
+        )
+        feed.publish(pipe, batch)
+        self._settlement.announce(pipe, settled)
+        try:
+            pipe.execute()
+        except redis.RedisError as error:
+            self._lost_redis(error)
 
     def _snapshot(self) -> None:
         self._snapshot_at = time.monotonic() + SNAPSHOT_SECONDS
@@ -186,3 +227,8 @@ class Worker:
             log.warning("redis is away, polling the inbox", group=self.group, error=str(error))
         self._connected = False
         self._redis_retry_at = time.monotonic() + RETRY_SECONDS
+
+
+def _book_change(engine: Engine, instrument: int) -> feed.BookChange:
+    book = engine.books[instrument]
+    return feed.BookChange(instrument, book.bids.take_changes(), book.asks.take_changes())

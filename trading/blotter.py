@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from exchange.ids import uuid7
 from matching.codec import Envelope, OrderUpdate, Reply, Ticket
 from matching.core import events as core
 from matching.core.commands import Place
 from matching.core.scale import fee_minor, minor_text
-from matching.core.types import OrderType, Reason, Side
+from matching.core.types import OrderType, Reason, Side, TimeInForce
+from matching.feed import OrderNote, TradeNote
 from trading import messages
 from trading.catalog import Market
 from trading.ledger import Entries
+from trading.shapes import average_price
 from trading.status import CLOSED, Status, may_become
 
 
@@ -41,6 +44,9 @@ class Working:
     fee_account: int
     maker_rate: int
     taker_rate: int
+    client_order_id: str
+    time_in_force: TimeInForce
+    stop_price: int
     filled: int = 0
     notional: int = 0
     fee: int = 0
@@ -88,12 +94,24 @@ def working_order(place: Place, ticket: Ticket, market: Market) -> Working:
         fee_account=ticket.fee_account,
         maker_rate=ticket.maker_rate,
         taker_rate=ticket.taker_rate,
+        client_order_id=ticket.client_order_id,
+        time_in_force=place.time_in_force,
+        stop_price=place.stop_price,
     )
+
+
+class StopChange(NamedTuple):
+    """A stop was armed at `price` (ticks), or is armed no more: 0."""
+
+    symbol: str
+    side: Side
+    order_id: str
+    price: int
 
 
 @dataclass(slots=True)
 class Sheet:
-    """All rows of one settlement."""
+    """All rows of one settlement, and what readers are told of it."""
 
     now: str
     now_us: int
@@ -103,6 +121,9 @@ class Sheet:
     messages: list[str] = field(default_factory=list)
     markets: dict[int, str] = field(default_factory=dict)
     replies: list[tuple[str, Reply]] = field(default_factory=list)
+    trade_notes: list[TradeNote] = field(default_factory=list)
+    order_notes: list[OrderNote] = field(default_factory=list)
+    stops: list[StopChange] = field(default_factory=list)
 
 
 class Blotter:
@@ -131,13 +152,13 @@ class Blotter:
                     changed[event.maker] = self.orders[event.maker]
                     changed[event.taker] = self.orders[event.taker]
                 case _:
-                    changed[event.order] = self._change(event)
+                    changed[event.order] = self._change(sheet, event)
         for order in changed.values():
             self._report(sheet, order, envelope.trace_id)
         updates = [_update(order, sheet.now_us) for order in changed.values()]
         sheet.replies.append((envelope.reply_to, Reply(command.id, refused, updates)))
 
-    def _change(self, event: core.Event) -> Working:
+    def _change(self, sheet: Sheet, event: core.Event) -> Working:
         """An event that moves no money between users."""
         match event:
             case core.Opened(order_id, remaining, priority):
@@ -148,10 +169,14 @@ class Blotter:
                 order = self.orders[order_id]
                 order.become(Status.PENDING_TRIGGER)
                 order.priority = priority
+                sheet.stops.append(
+                    StopChange(order.market.symbol, order.side, order.order_id, order.stop_price)
+                )
             case core.Triggered(order_id, price):
                 order = self.orders[order_id]
                 order.become(Status.TRIGGERED)
                 order.trigger_price = price
+                sheet.stops.append(StopChange(order.market.symbol, order.side, order_id, 0))
             case core.Decremented(order_id, _, remaining):
                 order = self.orders[order_id]
                 order.remaining = remaining
@@ -160,6 +185,8 @@ class Blotter:
                 order.bound, order.quantity, order.remaining = price, quantity, remaining
             case core.Cancelled(order_id, remaining, reason):
                 order = self.orders[order_id]
+                if order.status is Status.PENDING_TRIGGER:
+                    sheet.stops.append(StopChange(order.market.symbol, order.side, order_id, 0))
                 order.become(Status.CANCELLED, reason)
                 order.remaining = remaining
             case core.Rejected(order_id, reason):
@@ -197,6 +224,22 @@ class Blotter:
             f"{trade_id}\t{event.number}\t{market.id}\t{price}\t{quantity}\t{buyer.order_id}\t{seller.order_id}\t"
             f"{buyer.user_id}\t{seller.user_id}\t{'t' if buyer_is_maker else 'f'}\t{buyer_fee_text}\t"
             f"{seller_fee_text}\t{sheet.now}\n"
+        )
+        sheet.trade_notes.append(
+            TradeNote(
+                trade_id,
+                event.number,
+                market.id,
+                price,
+                quantity,
+                buyer.order_id,
+                seller.order_id,
+                buyer.user_id,
+                seller.user_id,
+                buyer_fee_text,
+                seller_fee_text,
+                buyer_is_maker,
+            )
         )
         base_asset, quote_asset = market.base, market.quote
         sheet.ledger.add(
@@ -240,22 +283,23 @@ class Blotter:
         )
 
     def _report(self, sheet: Sheet, order: Working, trace_id: str) -> None:
-        scale = order.market.scale
+        note = _note(order)
         sheet.orders[order.order_id] = order
+        sheet.order_notes.append(note)
         sheet.messages.append(
             messages.order_event(
-                order_id=order.order_id,
-                number=order.number,
-                user_id=order.user_id,
+                order_id=note.id,
+                number=note.number,
+                user_id=note.user,
                 symbol=order.market.symbol,
-                side=order.side.name,
-                order_type=order.type,
-                quantity=scale.quantity_text(order.quantity),
-                price=scale.price_text(order.bound) if order.type in _LIMITED else None,
-                status=order.status,
-                filled_quantity=scale.quantity_text(order.filled),
-                remaining_quantity=scale.quantity_text(order.remaining),
-                reason=order.reason,
+                side=note.side,
+                order_type=note.type,
+                quantity=note.quantity,
+                price=note.price,
+                status=note.status,
+                filled_quantity=note.filled,
+                remaining_quantity=note.remaining,
+                reason=note.reason,
                 trace_id=trace_id,
                 timestamp=sheet.now,
             )
@@ -271,6 +315,29 @@ def _fill(order: Working, lots: int, quote: int, fee: int) -> None:
     order.filled += lots
     order.notional += quote
     order.fee += fee
+
+
+def _note(order: Working) -> OrderNote:
+    market, scale = order.market, order.market.scale
+    return OrderNote(
+        order.order_id,
+        order.client_order_id,
+        order.number,
+        order.user_id,
+        market.id,
+        order.side.name,
+        order.type,
+        order.time_in_force,
+        scale.price_text(order.bound) if order.type in _LIMITED else None,
+        scale.price_text(order.stop_price) if order.stop_price else None,
+        scale.quantity_text(order.quantity),
+        scale.quantity_text(order.filled),
+        scale.quantity_text(order.remaining),
+        average_price(market, order.notional, order.filled),
+        minor_text(order.fee, order.receive_scale),
+        order.status,
+        order.reason,
+    )
 
 
 def _update(order: Working, now_us: int) -> OrderUpdate:

@@ -96,6 +96,7 @@ class Candidate:
             self.fee_account,
             self.maker_rate,
             self.taker_rate,
+            draft.client_order_id,
         )
         return Envelope(place, draft.trace_id, reply_to, ticket)
 

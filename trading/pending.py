@@ -31,7 +31,8 @@ _PENDING = """
     SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force, o.post_only,
            o.prevention, o.hold_account_id, o.receive_account_id, fees.id, o.maker_fee_rate, o.taker_fee_rate,
            (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
-           coalesce((o.stop_price / i.tick_size)::bigint, 0), (o.quantity / i.lot_size)::bigint, o.trace_id
+           coalesce((o.stop_price / i.tick_size)::bigint, 0), (o.quantity / i.lot_size)::bigint, o.trace_id,
+           o.client_order_id
       FROM o
       JOIN trading_instrument i ON i.id = o.instrument_id
       JOIN trading_account receive ON receive.id = o.receive_account_id
@@ -81,7 +82,7 @@ class PendingPlaces:
 
 def _envelope(row: tuple[Any, ...], market: Market) -> Envelope:
     (order_id, number, user_id, instrument, side, kind, time_in_force, post_only, prevention) = row[:9]
-    (hold, receive, fees, maker_rate, taker_rate, bound, stop_price, quantity, trace_id) = row[9:]
+    (hold, receive, fees, maker_rate, taker_rate, bound, stop_price, quantity, trace_id, name) = row[9:]
     place = Place(
         id=order_id,
         instrument=instrument,
@@ -96,4 +97,4 @@ def _envelope(row: tuple[Any, ...], market: Market) -> Envelope:
         prevention=SelfTradePrevention(prevention),
         collar_ppm=market.collar_ppm,
     )
-    return Envelope(place, trace_id, "", Ticket(number, hold, receive, fees, maker_rate, taker_rate))
+    return Envelope(place, trace_id, "", Ticket(number, hold, receive, fees, maker_rate, taker_rate, name))

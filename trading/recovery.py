@@ -58,7 +58,7 @@ _OPEN_ORDERS = """
            (o.filled_quantity / i.lot_size)::bigint,
            (o.filled_notional * power(10::numeric, quote.scale))::numeric(60, 0),
            (o.fee * power(10::numeric, received.scale))::numeric(60, 0),
-           coalesce((o.trigger_price / i.tick_size)::bigint, 0)
+           coalesce((o.trigger_price / i.tick_size)::bigint, 0), o.client_order_id
       FROM o
       JOIN trading_instrument i ON i.id = o.instrument_id
       JOIN trading_asset quote ON quote.id = i.quote_id
@@ -171,4 +171,7 @@ def _restore(
         fee=int(fee),
         priority=priority,
         trigger_price=row[23],
+        client_order_id=row[24],
+        time_in_force=order.time_in_force,
+        stop_price=stop_price,
     )

@@ -14,11 +14,13 @@ from operator import attrgetter
 from typing import Any
 
 import psycopg
+import redis
 from django.db import connections
+from redis.client import Pipeline
 
 from exchange import metrics
 from exchange.database import Transaction, array, transaction
-from matching.codec import Envelope, Reply, decode_envelope, encode
+from matching.codec import Envelope, decode_envelope, encode
 from matching.core.commands import Place
 from matching.core.scale import minor_text
 from matching.worker import Applied
@@ -27,6 +29,7 @@ from trading.blotter import Blotter, Sheet, Working
 from trading.pending import PendingPlaces
 from trading.recovery import Owned, recover
 from trading.status import CLOSED
+from trading.stops import watchlist
 
 LOCK_RETRY_SECONDS = 0.2
 LOCK_CLASS = 7461  # first key of the advisory locks of matching workers
@@ -106,7 +109,7 @@ class GroupSettlement:
         places = self._places.read(self._live)  # read second: a command's order is among them
         return sorted([*places, *commands], key=lambda envelope: envelope.command.id)
 
-    def settle(self, applied: Sequence[Applied], position: str) -> list[tuple[str, Reply]]:
+    def settle(self, applied: Sequence[Applied], position: str) -> Sheet:
         now = datetime.now(UTC)
         sheet = Sheet(now=now.isoformat(), now_us=int(now.timestamp() * 1_000_000))
         for envelope, _, events in applied:
@@ -115,7 +118,18 @@ class GroupSettlement:
             self._write(tx, sheet, applied, position)
         self.owned.sequence = applied[-1][1]
         metrics.fills.inc(len(sheet.trades))
-        return sheet.replies
+        return sheet
+
+    def announce(self, pipe: Pipeline, settled: Sheet) -> None:
+        """The stops that are armed now, and those that are armed no more."""
+        for change in settled.stops:
+            if change.price:
+                watchlist.arm(pipe, change.symbol, change.side, change.order_id, change.price)
+            else:
+                watchlist.disarm(pipe, change.symbol, change.side, [change.order_id])
+
+    def found_redis(self, client: redis.Redis) -> None:
+        watchlist.distrust(client, [market.symbol for market in self.owned.markets.values()])
 
     def close(self) -> None:
         """Let go of the group: its lock ends with the connection. Django's own connection may be as dead, so

@@ -5,7 +5,8 @@ Rules of this file: it knows how orders stand, not why. No matching, no reasons,
 State. A `Level` is a doubly linked list through the orders themselves (head is the oldest), with its
 total kept beside it. A `Ladder` is a dict of price to level and a sorted list of keys whose *last*
 entry is the best price: bids are keyed by the price, asks by the price negated, so that one piece of
-code serves both sides and changes near the best price move little memory.
+code serves both sides and changes near the best price move little memory. It remembers the prices whose
+total changed until `take_changes` asks for them; they are no part of the state.
 
 Ordering. Within a level, priorities rise from head to tail; whoever appends must have the highest.
 
@@ -139,12 +140,13 @@ class Level:
 class Ladder:
     """One side of the book: its levels by price, best first."""
 
-    __slots__ = ("_keys", "_levels", "_sign")
+    __slots__ = ("_changed", "_keys", "_levels", "_sign")
 
     def __init__(self, side: Side) -> None:
         self._sign = 1 if side is Side.BUY else -1
         self._keys: list[int] = []
         self._levels: dict[int, Level] = {}
+        self._changed: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -180,11 +182,13 @@ class Ladder:
             level = self._levels[key] = Level(order.price)
             insort(self._keys, key)
         level.append(order)
+        self._changed.add(key)
 
     def remove(self, order: Order) -> None:
         key = order.price * self._sign
         level = self._levels[key]
         level.remove(order)
+        self._changed.add(key)
         if level.head is None:
             del self._levels[key]
             if self._keys[-1] == key:
@@ -196,4 +200,12 @@ class Ladder:
         """Take lots off a resting order, which keeps its place; something must be left of it."""
         assert 0 <= quantity < order.remaining, (order, quantity)
         order.remaining -= quantity
-        self._levels[order.price * self._sign].total -= quantity
+        key = order.price * self._sign
+        self._levels[key].total -= quantity
+        self._changed.add(key)
+
+    def take_changes(self) -> list[tuple[int, int]]:
+        """(price, total) of each level that changed since the last call, 0 where it is gone; unordered."""
+        changed, self._changed = self._changed, set()
+        levels = self._levels
+        return [(key * self._sign, levels[key].total if key in levels else 0) for key in changed]

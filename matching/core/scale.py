@@ -60,6 +60,12 @@ class InstrumentScale:
         """A quantity in lots, of either sign; None when it is no multiple of the lot (or absurdly large)."""
         return _multiple(quantity, self._lot_units, self._lot_scale)
 
+    def ticks_around(self, price: Decimal) -> tuple[int, int]:
+        """The ticks at or below and at or above a price from elsewhere, which may lie between two of ours."""
+        with localcontext(EXACT):
+            below, rest = divmod(price.scaleb(self._tick_scale), self._tick_units)
+        return int(below), int(below) + bool(rest)
+
     def price(self, ticks: int) -> Decimal:
         return Decimal(self.price_text(ticks))
 
