@@ -129,7 +129,7 @@ class GroupSettlement:
                 watchlist.disarm(pipe, change.symbol, change.side, [change.order_id])
 
     def found_redis(self, client: redis.Redis) -> None:
-        watchlist.distrust(client, [market.symbol for market in self.owned.markets.values()])
+        watchlist.doubt(client, [market.symbol for market in self.owned.markets.values()])
 
     def close(self) -> None:
         """Let go of the group: its lock ends with the connection. Django's own connection may be as dead, so
