@@ -8,6 +8,7 @@ inserted instead, as on a busy machine each round trip costs more than they do.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,8 +74,9 @@ class Transaction:
         self.queue("COMMIT")
         self.flush()
 
-    def _run(self, sql: str, params: Sequence[Any]) -> psycopg.Cursor[Any]:
-        return self._connection.execute(sql, params or None, prepare=bool(params))
+    def _run(self, sql: str, params: Sequence[Any]) -> psycopg.RawCursor[Any]:
+        cursor = psycopg.RawCursor(self._connection)
+        return cursor.execute(_native(sql), params, prepare=True) if params else cursor.execute(sql)
 
 
 @contextmanager
@@ -123,6 +125,13 @@ def escape(text: str | None) -> str:
 def _insert(table: str, columns: str, rows: int) -> str:
     row = f"({', '.join(['%s'] * (columns.count(',') + 1))})"
     return f"INSERT INTO {table} ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608 - names are ours
+
+
+@lru_cache(STATEMENTS)
+def _native(sql: str) -> str:
+    """`sql` with PostgreSQL's own $1 for %s: psycopg would translate a long statement anew each time."""
+    numbers = itertools.count(1)
+    return re.sub("%[s%]", lambda found: f"${next(numbers)}" if found[0] == "%s" else "%", sql)
 
 
 def _value(part: str) -> str | None:
