@@ -22,7 +22,7 @@ from django.middleware.locale import LocaleMiddleware
 from django.middleware.security import SecurityMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-API = "/api/v1/"
+API = ("/api/v1/", "/udf/")
 
 
 class _BrowserOnly:

@@ -25,6 +25,7 @@ from exchange.errors import FieldError, Problem
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 _NUMBER = re.compile(r"[0-9]{1,6}")
+_SECONDS = re.compile(r"-?[0-9]{1,10}")  # from 1653 to 2286
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -46,23 +47,46 @@ class Query:
         return values[0] if len(values) == 1 else None
 
     def limit(self, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
-        text = self.text("limit")
-        if text is None:
-            return default
-        if _NUMBER.fullmatch(text) and 1 <= int(text) <= most:
-            return int(text)
-        self.wrong("limit", f"must be a whole number from 1 to {most}")
-        return default
+        return self.count("limit", most) or default
 
-    def moment(self, name: str) -> datetime | None:
-        """An RFC 3339 time, in UTC."""
+    def count(self, name: str, most: int) -> int | None:
+        """A whole number from 1 to `most`; None if there is none, or if it is wrong."""
         text = self.text(name)
         if text is None:
             return None
+        if _NUMBER.fullmatch(text) and 1 <= int(text) <= most:
+            return int(text)
+        self.wrong(name, f"must be a whole number from 1 to {most}")
+        return None
+
+    def flag(self, name: str) -> bool:
+        """`true` or `false`; false if it is not there."""
+        text = self.text(name)
+        if text not in (None, "true", "false"):
+            self.wrong(name, "must be true or false")
+        return text == "true"
+
+    def moment(self, name: str, *, epoch: bool = False) -> datetime | None:
+        """An RFC 3339 time, in UTC; with `epoch` it may be whole seconds since 1970 as well."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if epoch and _SECONDS.fullmatch(text):
+            return datetime.fromtimestamp(int(text), UTC)
         moment = _moment(text) if _MOMENT.fullmatch(text) else None
         if moment is None:
-            self.wrong(name, "must be a time with its offset, such as 2026-01-31T09:30:00Z")
+            or_seconds = " or seconds since 1970" if epoch else ""
+            self.wrong(name, f"must be a time with its offset, such as 2026-01-31T09:30:00Z{or_seconds}")
         return moment
+
+    def seconds(self, name: str, *, required: bool = False) -> datetime | None:
+        """Whole seconds since 1970, as a time in UTC."""
+        text = self.text(name)
+        if text is not None and _SECONDS.fullmatch(text):
+            return datetime.fromtimestamp(int(text), UTC)
+        if text is not None or required:
+            self.wrong(name, "must be whole seconds since 1970", "missing" if text is None else "invalid")
+        return None
 
     def cursor(self) -> UUID | None:
         """The id of the last row of the page before."""

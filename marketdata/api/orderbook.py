@@ -1,30 +1,21 @@
-"""REST: the order book, for everybody."""
+"""REST: the order book as it is, and as it was minute by minute, for everybody."""
 
 from __future__ import annotations
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiRequest, ApiView
-from exchange.errors import Problem
+from exchange.api import ApiRequest, ApiView, answer
 from exchange.query import Query
 from exchange.schema import answers, problems
-from marketdata import selectors
+from marketdata import depth, selectors
+from marketdata.api import reading
+from marketdata.api.shapes import DepthAt, DepthHistory
 
 DEFAULT_DEPTH = 20
 
-SYMBOL = OpenApiParameter(
-    "symbol",
-    str,
-    OpenApiParameter.PATH,
-    description="BTC-USDT",
-    examples=[OpenApiExample("BTC-USDT", value="BTC-USDT")],
-)
-LIMIT = OpenApiParameter(
-    "limit",
-    {"type": "integer", "minimum": 1, "maximum": selectors.DEPTH, "default": DEFAULT_DEPTH},
-    description="levels a side",
-)
+LIMIT = reading.limit_parameter(DEFAULT_DEPTH, selectors.DEPTH, "levels a side")
+SNAPSHOTS, MOST_SNAPSHOTS = 60, 500
 
 
 class OrderBookView(ApiView):
@@ -32,7 +23,7 @@ class OrderBookView(ApiView):
         operation_id="getOrderBook",
         summary=f"The order book, up to {selectors.DEPTH} levels a side",
         tags=["market data"],
-        parameters=[SYMBOL],
+        parameters=[reading.SYMBOL],
         responses={200: answers(selectors.BookView, "The book"), **problems(400, 404)},
     )
     def get(self, request: ApiRequest, symbol: str) -> HttpResponse:
@@ -46,7 +37,7 @@ class DepthView(ApiView):
         operation_id="getDepth",
         summary="The best levels of the order book",
         tags=["market data"],
-        parameters=[SYMBOL, LIMIT],
+        parameters=[reading.SYMBOL, LIMIT],
         responses={200: answers(selectors.BookView, "The book, cut"), **problems(400, 404)},
     )
     def get(self, request: ApiRequest, symbol: str) -> HttpResponse:
@@ -56,8 +47,31 @@ class DepthView(ApiView):
         return _answer(symbol, limit)
 
 
+class DepthHistoryView(ApiView):
+    @extend_schema(
+        operation_id="listDepthHistory",
+        summary=f"The best {depth.LEVELS} levels a side as they were each minute, for {depth.KEPT.days} days",
+        tags=["market data"],
+        parameters=[
+            reading.SYMBOL,
+            *reading.SPAN,
+            reading.limit_parameter(SNAPSHOTS, MOST_SNAPSHOTS, "snapshots"),
+        ],
+        responses={200: answers(DepthHistory, "Books, oldest first"), **problems(400, 404)},
+    )
+    def get(self, request: ApiRequest, symbol: str) -> HttpResponse:
+        """Where there are more than `limit`: the first ones after `from`, or without `from` the last ones."""
+        query = Query(request)
+        (since, until), limit = reading.span(query), query.limit(SNAPSHOTS, MOST_SNAPSHOTS)
+        query.check()
+        market = reading.market(symbol)
+        rows = depth.history(market, since, until, limit)
+        items = [DepthAt(row.taken_at, row.sequence, row.bids, row.asks) for row in rows]
+        return answer(DepthHistory(market.symbol, items))
+
+
 def _answer(symbol: str, limit: int) -> HttpResponse:
     body = selectors.book(symbol.replace("-", "/"), limit)
     if body is None:
-        raise Problem(404, "symbol_not_found", "There is no market with this symbol: see /api/v1/symbols.")
+        raise reading.not_found()
     return HttpResponse(body, content_type="application/json")

@@ -1,0 +1,52 @@
+"""Admin pages of market data: to look at only, services write them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from marketdata.models import Candle, DepthSnapshot, Price
+from marketdata.text import plain
+from matching.admin import ReadOnlyAdmin
+
+
+@admin.register(Price)
+class PriceAdmin(ReadOnlyAdmin):
+    list_display = ["instrument", "plain_price", "source", "stale", "priced_at"]
+    list_filter = ["source", "stale"]
+    list_select_related = ["instrument"]
+    search_fields = ["instrument__symbol"]
+    ordering = ["instrument__symbol"]
+    fields = list_display
+
+    @admin.display(description="price", ordering="price")
+    def plain_price(self, row: Price) -> str:
+        return plain(row.price)
+
+
+@admin.register(Candle)
+class CandleAdmin(ReadOnlyAdmin):
+    list_display = ["start", "interval", "instrument", "prices", "plain_volume", "trades"]
+    list_filter = ["instrument", "interval"]
+    list_select_related = ["instrument"]
+    ordering = ["-id"]
+    fields = [*list_display, "plain_quote_volume", "first_number", "last_number"]
+
+    @admin.display(description="open, high, low, close")
+    def prices(self, row: Candle) -> str:
+        return "  ".join(plain(price) for price in (row.open, row.high, row.low, row.close))
+
+    @admin.display(description="volume")
+    def plain_volume(self, row: Candle) -> str:
+        return plain(row.volume)
+
+    @admin.display(description="quote volume")
+    def plain_quote_volume(self, row: Candle) -> str:
+        return plain(row.quote_volume)
+
+
+@admin.register(DepthSnapshot)
+class DepthSnapshotAdmin(ReadOnlyAdmin):
+    list_display = ["taken_at", "instrument", "sequence"]
+    list_filter = ["instrument"]
+    list_select_related = ["instrument"]
+    ordering = ["-id"]

@@ -1,0 +1,38 @@
+"""What market data knows of a market, read from trading's tables by plain SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import connection
+
+_MARKETS = """
+    SELECT i.id, i.symbol, b.code, q.code, i.tick_size, i.lot_size, i.status
+      FROM trading_instrument i JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    id: int
+    symbol: str
+    base: str
+    quote: str
+    tick_size: Decimal
+    lot_size: Decimal
+    status: str
+
+
+def markets() -> list[Market]:
+    """All there are, by symbol."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_MARKETS} ORDER BY i.symbol")
+        return [Market(*row) for row in cursor.fetchall()]
+
+
+def market(symbol: str) -> Market | None:
+    """By its symbol, as BTC/USDT or BTC-USDT."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_MARKETS} WHERE i.symbol = %s", [symbol.replace("-", "/")])
+        row = cursor.fetchone()
+    return None if row is None else Market(*row)

@@ -1,0 +1,21 @@
+"""How market data writes numbers and times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from matching.core.scale import trim
+
+
+def plain(value: Decimal) -> str:
+    """Plain notation, no zeros at the end."""
+    return trim(f"{value:f}")
+
+
+def plain_or_none(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
+
+
+def rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
