@@ -1,0 +1,106 @@
+"""Prices for everybody else, in Redis.
+
+`price:{symbol}`  {symbol, price, source, timestamp, stale}; gone KEEP seconds after nobody renewed it
+`prices`          the same as a message, on each change and once a second
+`stops:price`     hash of symbol → the price that its stops follow; without the symbol while there is none that
+                  may trigger them. It is gone as a whole when nobody renews it: a price of before never
+                  triggers a stop.
+`stops:moved`     set of symbols to be looked at; each symbol once a second, so that none is forgotten for good
+`stops:poked`     there while a check of the stops is on its way; whoever sets it sends the task
+`prices:alive`    {timestamp, instruments}, gone a few seconds after this process
+
+`trading.stops` reads the three of the stops, and takes `stops:poked` off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+import msgspec
+import redis
+
+from exchange.redis import Circuit, connect_async
+from marketdata.prices.board import News
+from marketdata.text import rfc3339
+
+CHANNEL = "prices"
+ALIVE_KEY = "prices:alive"  # read by exchange.health
+ALIVE_SECONDS = 5
+KEEP = 10
+STOP_PRICES, MOVED, POKED = "stops:price", "stops:moved", "stops:poked"
+STOP_PRICES_SECONDS = 5
+POKED_MILLISECONDS = 1000
+
+_encode = msgspec.json.Encoder().encode
+
+
+def key(symbol: str) -> str:
+    return f"price:{symbol}"
+
+
+class Price(msgspec.Struct, frozen=True):
+    symbol: str
+    price: str
+    source: str
+    timestamp: str
+    stale: bool
+
+
+class Publisher:
+    def __init__(self) -> None:
+        self._redis = connect_async()
+        self._circuit = Circuit()
+        self._first = True
+
+    async def tell(self, news: Collection[News]) -> tuple[bool, bool]:
+        """Whether Redis took it, and whether a check of the stops is to be sent."""
+        if self._circuit.away():
+            return False, False
+        pipe = self._redis.pipeline(transaction=False)
+        if self._first:
+            pipe.delete(STOP_PRICES)  # of a process before this one, whose prices nobody knows the age of
+        for each in news:
+            _queue(pipe, each)
+        pipe.expire(STOP_PRICES, STOP_PRICES_SECONDS)
+        moved = any(each.moved for each in news)
+        if moved:
+            pipe.set(POKED, 1, nx=True, px=POKED_MILLISECONDS)
+        try:
+            answers = await pipe.execute()
+        except redis.RedisError as error:
+            self._circuit.failed(error)
+            return False, False
+        self._circuit.works()
+        self._first = False
+        return True, moved and bool(answers[-1])
+
+    async def beat(self, instruments: int) -> None:
+        if self._circuit.away():
+            return
+        alive = _encode({"timestamp": rfc3339(datetime.now(UTC)), "instruments": instruments})
+        try:
+            await self._redis.set(ALIVE_KEY, alive, ex=ALIVE_SECONDS)
+        except redis.RedisError as error:
+            self._circuit.failed(error)
+        else:
+            self._circuit.works()
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def _queue(pipe: redis.asyncio.client.Pipeline, news: News) -> None:
+    symbol = news.listed.symbol
+    if news.view is None:
+        pipe.delete(key(symbol))
+    else:
+        source, (price, timestamp), stale = news.view
+        message = _encode(Price(symbol, price, source, timestamp, stale))
+        pipe.set(key(symbol), message, ex=KEEP)
+        pipe.publish(CHANNEL, message)
+    if news.stop_price is None:
+        pipe.hdel(STOP_PRICES, symbol)
+    else:
+        pipe.hset(STOP_PRICES, symbol, news.stop_price)
+        pipe.sadd(MOVED, symbol)
