@@ -15,6 +15,7 @@ from redis.client import Pipeline
 
 CHANNEL = "feed:"
 PATTERN = f"{CHANNEL}*"
+USERS = "users"  # a JSON list of user ids: their balances changed by no order
 
 Levels = list[tuple[int, int]]
 
@@ -67,7 +68,8 @@ class OrderNote(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One settlement: commands `previous` (exclusive) to `sequence`. `timestamp` is RFC 3339, when it committed."""
+    """One settlement: commands `previous` (exclusive) to `sequence`. `timestamp` is RFC 3339, when it committed;
+    `executed_at` is that of its trades, and earlier."""
 
     group: str
     epoch: int
@@ -77,6 +79,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     books: list[BookChange] = []
     trades: list[TradeNote] = []
     orders: list[OrderNote] = []
+    executed_at: str = ""
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -7,9 +7,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import msgspec
+import redis
+
 from exchange import ids
 from exchange.database import own_connection, transaction
 from exchange.members.models import User
+from exchange.redis import Circuit, client
+from matching import feed
 from trading import ledger
 from trading.models import Account, Asset, Transaction
 
@@ -79,4 +84,18 @@ def deposit(*, user: User, asset: Asset, amount: Decimal, trace_id: str) -> str:
     with transaction(own_connection()) as tx:
         ledger.write_transactions(tx, entries)
         ledger.write_postings(tx, entries)
+    _tell(str(user.pk))
     return transaction_id
+
+
+def _tell(user_id: str) -> None:
+    """Those who follow the user's balances; they see it at their next look if Redis is away."""
+    if not _circuit.away():
+        try:
+            client().publish(feed.USERS, msgspec.json.encode([user_id]))
+            _circuit.works()
+        except redis.RedisError as error:
+            _circuit.failed(error)
+
+
+_circuit = Circuit()

@@ -21,7 +21,15 @@ from tests.simulation.faults.trial import Trial
 from trading.status import Status
 
 SEED = 11
-ROUNDS = ("matcher-alpha", "flush", "valkey-down", "web + postgres", "matcher-beta + backend", "valkey")
+ROUNDS = (
+    "matcher-alpha",
+    "stream",
+    "flush",
+    "valkey-down",
+    "web + postgres",
+    "matcher-beta + backend",
+    "valkey",
+)
 AWAY_SECONDS = 3.0
 
 RESTING = State(
@@ -48,6 +56,7 @@ def test_acknowledged_orders_survive_kills_and_take_effect_once(tmp_path: Path) 
     assert [each.fault for each in report.rounds] == list(ROUNDS)
     assert all(each.counts["orders"] > 0 and each.during > 0 for each in report.rounds), table(report)
     assert report.totals["order 201"] > 100, table(report)
+    assert report.totals["feed messages"] > 100, table(report)
     assert [process for process in psutil.process_iter() if _is_of(process, tmp_path / "home")] == []
 
 

@@ -16,18 +16,18 @@ class Client:
     def __init__(self, port: int, email: str, password: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         self._credentials = {"email": email, "password": password}
-        self._token = ""
+        self.token = ""
 
     def sign_in(self) -> int:
         """The answer's status; 200: calls are made with a new token from now on. Raises CutOff."""
         status, body = self.call("POST", "auth/token", self._credentials)
         if status == HTTPStatus.OK:
-            self._token = body["access"]
+            self.token = body["access"]
         return status
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and decoded body. Raises CutOff."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         content = None if body is None else json.dumps(body)
         try:
             self._connection.request(method, f"/api/v1/{path}", content, headers)

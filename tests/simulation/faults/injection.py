@@ -1,6 +1,6 @@
 """What is done to the stack, and in which order.
 
-    matcher-alpha, matcher-beta, web, worker (Celery), beat, postgres, valkey
+    matcher-alpha, matcher-beta, web, stream, worker (Celery), beat, postgres, valkey
                      kill -9 of that process
     web-child        … of the process that serves, under granian's main one
     backend          … of a server process of PostgreSQL, which then ends all sessions and recovers
@@ -35,7 +35,7 @@ from redis.retry import Retry
 
 from exchange.embedded.stack import MATCHER, Stack
 
-PROCESSES = ("matcher-alpha", "matcher-beta", "web", "worker", "beat", "postgres", "valkey")
+PROCESSES = ("matcher-alpha", "matcher-beta", "web", "stream", "worker", "beat", "postgres", "valkey")
 KILLS = (*PROCESSES, "web-child", "backend")
 SINGLES = (*KILLS, "session", "everything", "pg-restart", "flush", "stall", "stutter")
 LASTING = ("valkey-paused", "valkey-down")

@@ -26,9 +26,9 @@ class Tally:
         self._acks: list[Ack] = []
         self._counts: Counter[str] = Counter()
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, times: int = 1) -> None:
         with self._changed:
-            self._counts[what] += 1
+            self._counts[what] += times
 
     def acked(self, group: str, sent: float) -> None:
         with self._changed:

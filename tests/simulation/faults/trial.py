@@ -23,11 +23,13 @@ from exchange.embedded.stack import PROJECT, Stack, free_ports
 from tests.simulation.faults.checks import Checks
 from tests.simulation.faults.client import Client
 from tests.simulation.faults.injection import LASTING, Injector
-from tests.simulation.faults.playground import FUNDS, GROUPS
+from tests.simulation.faults.playground import FUNDS, GROUPS, PLAYGROUNDS
 from tests.simulation.faults.tally import Switch, Tally
 from tests.simulation.faults.trader import PATIENCE, Trader
+from tests.simulation.faults.watcher import Watcher
 
 TRADERS = 8
+WATCHERS = 3
 ORDER_RATE = 1000  # a second: the limit on it is not what we try here
 PASSWORD = "fault-trial-pass"
 BEFORE, AFTER = (0.3, 1.0), (0.2, 0.6)  # seconds of load before the fault and after orders go through again
@@ -78,6 +80,7 @@ class Trial:
         self._tally = Tally()
         self._switch = Switch()
         self._traders: list[Trader] = []
+        self._watchers: list[Watcher] = []
         self._pause = threading.Event()
 
     def run(self, faults: Sequence[str]) -> Report:
@@ -139,6 +142,9 @@ class Trial:
         record.problems += [undone] if undone else []
         record.counts = dict(self._tally.counts() - before)
         record.problems += self._broken() if idle else []
+        if idle and not undone:
+            url = self.stack.env["DATABASE_URL"]
+            record.problems += [each for watcher in self._watchers for each in watcher.problems(url)]
         if record.number % VERIFY_EVERY == 0 and not undone:
             code, found = self._checks.verify()
             record.problems += [f"verify: {found}"] if code else []
@@ -180,9 +186,18 @@ class Trial:
             trader = Trader(email.partition("@")[0], client, seed, self._switch, self._tally)
             self._traders.append(trader)
             trader.start()
+        stream_port = int(self.stack.env["EXCHANGE_WS_PORT"])
+        for email in self._emails[:WATCHERS]:
+            watcher = Watcher(stream_port, list(PLAYGROUNDS), email, Client(port, email, PASSWORD))
+            self._watchers.append(watcher)
+            watcher.start()
 
     def _end_traders(self) -> None:
         self._switch.end()
+        for watcher in self._watchers:
+            watcher.end()
+            self._tally.count("feed connections", watcher.connections)
+            self._tally.count("feed messages", watcher.messages)
         for trader in self._traders:
             trader.join(PATIENCE)
 
