@@ -14,18 +14,20 @@ import msgspec
 from marketdata.stream import messages
 from marketdata.stream.messages import ChannelMessage
 
+Struct = type[msgspec.Struct]
+
 _TEMPLATE = "#/components/schemas/{name}"
 _SYMBOL = "[A-Z0-9]+/[A-Z0-9]+"
 
 # A client's message, and what it is answered with.
-_REQUESTS: dict[type[msgspec.Struct], tuple[type[msgspec.Struct], ...]] = {
+_REQUESTS: dict[Struct, tuple[Struct, ...]] = {
     messages.Auth: (messages.Ack, messages.Error),
     messages.Subscribe: (messages.Ack, messages.Error),
     messages.Unsubscribe: (messages.Ack, messages.Error),
     messages.Resync: (messages.Ack, messages.Error),
     messages.Ping: (messages.Ack,),
 }
-_UNASKED: tuple[type[msgspec.Struct], ...] = (messages.Heartbeat,)
+_UNASKED: tuple[Struct, ...] = (messages.Heartbeat,)
 # The first of each pair is the SNAPSHOT, the second what follows it.
 _CHANNELS: dict[str, tuple[type[ChannelMessage], type[ChannelMessage]]] = {
     f"^orderbook\\.{_SYMBOL}(@100ms)?$": (messages.BookSnapshot, messages.OrderBookUpdate),
@@ -42,7 +44,7 @@ def document(stream_url: str) -> dict[str, Any]:
     """`stream_url` is where clients connect: ws://host:port/stream."""
     protocol, _, rest = stream_url.partition("://")
     host, _, path = rest.partition("/")
-    structs = [*_REQUESTS, messages.Ack, messages.Error, *_UNASKED, *_of_channels()]
+    structs: list[Struct] = [*_REQUESTS, messages.Ack, messages.Error, *_UNASKED, *_of_channels()]
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "MyTrader feeds", "version": "1", "description": inspect.getdoc(messages)},
@@ -62,7 +64,7 @@ def document(stream_url: str) -> dict[str, Any]:
     }
 
 
-def _of_channels() -> list[type[ChannelMessage]]:
+def _of_channels() -> list[Struct]:
     return [struct for pair in _CHANNELS.values() for struct in pair]
 
 
@@ -78,7 +80,8 @@ def _operations() -> dict[str, Any]:
             "messages": [_in_channel(request)],
             "reply": reply,
         }
-    for struct in (*_UNASKED, messages.Error, *_of_channels()):
+    sent: list[Struct] = [*_UNASKED, messages.Error, *_of_channels()]
+    for struct in sent:
         found[f"send{struct.__name__}"] = {
             "action": "send",
             "channel": channel,
@@ -91,8 +94,8 @@ def _in_channel(struct: type) -> dict[str, str]:
     return {"$ref": f"#/channels/stream/messages/{struct.__name__}"}
 
 
-def _messages(structs: list[type[msgspec.Struct]]) -> dict[str, Any]:
-    patterns = {struct: pattern for pattern, pair in _CHANNELS.items() for struct in pair}
+def _messages(structs: list[Struct]) -> dict[str, Any]:
+    patterns: dict[Struct, str] = {struct: pattern for pattern, pair in _CHANNELS.items() for struct in pair}
     found = {}
     for struct in structs:
         payload: dict[str, Any] = {"$ref": _TEMPLATE.format(name=struct.__name__)}
@@ -106,7 +109,7 @@ def _messages(structs: list[type[msgspec.Struct]]) -> dict[str, Any]:
     return found
 
 
-def _schemas(structs: list[type[msgspec.Struct]]) -> dict[str, Any]:
+def _schemas(structs: list[Struct]) -> dict[str, Any]:
     """All fields are told: a message has no others."""
     _, schemas = msgspec.json.schema_components(structs, ref_template=_TEMPLATE)
     for schema in schemas.values():

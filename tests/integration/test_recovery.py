@@ -20,7 +20,7 @@ from exchange.database import connect
 from exchange.env import env
 from exchange.redis import Circuit
 from matching import stream
-from matching.codec import Envelope, Reply
+from matching.codec import Envelope
 from matching.core.state import state_hash
 from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce
 from matching.models import Checkpoint, JournalBatch, SymbolGroup
@@ -28,7 +28,7 @@ from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
 from tests.market import GROUP, Desk, eventually, open_desk, running, sql
 from trading import candidates, dispatch, intake, lost, recovery
-from trading.blotter import Blotter, Working
+from trading.blotter import Blotter, Sheet, Working
 from trading.catalog import Market, catalog
 from trading.intake import ChangeOutcome, Outcome
 from trading.models import Instrument, Order, PendingCommand, Trade
@@ -226,12 +226,12 @@ class DiesAfterCommit(GroupSettlement):
 
     died = False
 
-    def settle(self, applied: Sequence[Applied], position: str) -> list[tuple[str, Reply]]:
-        replies = super().settle(applied, position)
+    def settle(self, applied: Sequence[Applied], position: str) -> Sheet:
+        sheet = super().settle(applied, position)
         if not self.died:
             self.died = True
             raise psycopg.OperationalError("the connection was lost after the commit")
-        return replies
+        return sheet
 
 
 SESSIONS = "FROM pg_stat_activity WHERE application_name = %s"

@@ -156,8 +156,8 @@ class Watcher(threading.Thread):
             books: dict[str, dict[str, dict[Decimal, Decimal]]] = defaultdict(lambda: {"BUY": {}, "SELL": {}})
             for symbol, side, price, quantity in connection.execute(_LEVELS):
                 books[symbol][side][price] = quantity
-            trades = dict(connection.execute(_LAST_TRADES).fetchall())
-            orders = dict(connection.execute(_ORDERS, [self.email]).fetchall())
+            trades: dict[str, int] = dict(connection.execute(_LAST_TRADES).fetchall())
+            orders: dict[str, Decimal] = dict(connection.execute(_ORDERS, [self.email]).fetchall())
             balances = {code: tuple(row) for code, *row in connection.execute(_BALANCES, [self.email])}
         with self._lock:
             for channel in self._channels:
