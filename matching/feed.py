@@ -58,6 +58,7 @@ class OrderNote(msgspec.Struct, frozen=True, array_like=True, gc=False):
     time_in_force: str
     price: str | None
     stop_price: str | None
+    trigger_price: str | None
     quantity: str
     filled: str
     remaining: str

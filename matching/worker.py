@@ -41,6 +41,10 @@ class Settled(Protocol):
     """What came of a batch, for those who are to be told."""
 
     @property
+    def now(self) -> str:
+        """When its trades were executed, in UTC."""
+
+    @property
     def replies(self) -> list[tuple[str, Reply]]:
         """With the channels that wait for them."""
 
@@ -49,6 +53,7 @@ class Settled(Protocol):
 
     @property
     def order_notes(self) -> list[feed.OrderNote]: ...
+
 
 POLL_SECONDS = 0.02
 RETRY_SECONDS = 1.0
@@ -201,6 +206,7 @@ class Worker:
             [change for change in changes if change.bids or change.asks],
             settled.trade_notes,
             settled.order_notes,
+            settled.now.replace("+00:00", "Z"),
         )
         pipe = self._client.pipeline(transaction=False)
         stream.publish(

@@ -60,11 +60,14 @@ class InstrumentScale:
         """A quantity in lots, of either sign; None when it is no multiple of the lot (or absurdly large)."""
         return _multiple(quantity, self._lot_units, self._lot_scale)
 
-    def ticks_around(self, price: Decimal) -> tuple[int, int]:
-        """The ticks at or below and at or above a price from elsewhere, which may lie between two of ours."""
-        with localcontext(EXACT):
-            below, rest = divmod(price.scaleb(self._tick_scale), self._tick_units)
-        return int(below), int(below) + bool(rest)
+    def ticks_around(self, price: Decimal) -> tuple[int, int] | None:
+        """The ticks at or below and at or above a price from elsewhere, which may lie between two of ours;
+        None when it is not positive (or absurdly large)."""
+        if not price.is_finite() or price <= 0 or price.adjusted() > MAX_ADJUSTED:
+            return None
+        scaled = price.scaleb(self._tick_scale, Context(prec=80))
+        below = int(scaled) // self._tick_units
+        return below, below if below * self._tick_units == scaled else below + 1
 
     def price(self, ticks: int) -> Decimal:
         return Decimal(self.price_text(ticks))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,10 +16,22 @@ from exchange.asgi import application
 from exchange.members import session, tokens
 from exchange.members.models import Institution, User
 from exchange.redis import client as redis_client
-from marketdata import hub
-from marketdata.consumers import MAX_MESSAGE
+from marketdata.stream import ALIVE_KEY, consumer
+from marketdata.stream import hub as hub_module
+from marketdata.stream.hub import Hub
+from marketdata.stream.limits import MAX_MESSAGE
+
+PONG = {"type": "ACK", "for": "PING"}
 
 Talk = Callable[[WebsocketCommunicator], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def running(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub of the test's own."""
+    hub = Hub()
+    monkeypatch.setattr(consumer, "hub", hub)
+    return hub
 
 
 def connected(talk: Talk) -> None:
@@ -42,8 +55,8 @@ async def ask(client: WebsocketCommunicator, message: Any) -> dict[str, Any]:
 
 def test_ping_is_answered() -> None:
     async def talk(client: WebsocketCommunicator) -> None:
-        assert await ask(client, {"type": "PING"}) == {"type": "PONG"}
-        assert await ask(client, {"type": "PING", "id": "a"}) == {"type": "PONG", "id": "a"}
+        assert await ask(client, {"type": "PING"}) == PONG
+        assert await ask(client, {"type": "PING", "id": "a"}) == {**PONG, "id": "a"}
 
     connected(talk)
 
@@ -59,10 +72,10 @@ def test_a_token_signs_in() -> None:
     async def talk(client: WebsocketCommunicator) -> None:
         refused = await ask(client, {"type": "AUTH", "token": "nonsense"})
         assert (refused["type"], refused["code"]) == ("ERROR", "invalid_token")
-        assert await ask(client, {"type": "AUTH", "token": token}) == {
-            "type": "AUTHENTICATED",
-            "user_id": str(user.pk),
-        }
+        answer = await ask(client, {"type": "AUTH", "token": token, "id": 7})
+        until = datetime.fromtimestamp(tokens.verify(token).expires_at, tz=UTC)
+        assert datetime.fromisoformat(answer.pop("expires_at")) == until
+        assert answer == {"type": "ACK", "for": "AUTH", "id": 7, "user_id": str(user.pk)}
 
     connected(talk)
 
@@ -90,16 +103,15 @@ def test_what_cannot_be_done_is_an_error_and_the_connection_stays(text: str, cod
         assert answer["detail"]
         await client.send_to(bytes_data=b"\x00")
         assert (await client.receive_json_from())["code"] == "invalid_request"
-        assert await ask(client, {"type": "PING"}) == {"type": "PONG"}
+        assert await ask(client, {"type": "PING"}) == PONG
 
     connected(talk)
 
 
-def test_every_second_a_heartbeat_with_a_counter(monkeypatch: pytest.MonkeyPatch) -> None:
-    from marketdata.consumers import hub as running
-
-    redis_client().delete(hub.ALIVE_KEY)
-    monkeypatch.setattr(hub, "HEARTBEAT_SECONDS", 0.05)
+@pytest.mark.django_db(transaction=True)
+def test_every_second_a_heartbeat_with_a_counter(running: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis_client().delete(ALIVE_KEY)
+    monkeypatch.setattr(hub_module, "HEARTBEAT_SECONDS", 0.05)
 
     async def talk(client: WebsocketCommunicator) -> None:
         beats = asyncio.create_task(running.run())
@@ -108,7 +120,7 @@ def test_every_second_a_heartbeat_with_a_counter(monkeypatch: pytest.MonkeyPatch
         beats.cancel()
 
     connected(talk)
-    alive = json.loads(redis_client().get(hub.ALIVE_KEY) or b"{}")
+    alive = json.loads(redis_client().get(ALIVE_KEY) or b"{}")
     assert alive["connections"] == 1
 
 

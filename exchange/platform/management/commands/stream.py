@@ -7,6 +7,7 @@ import logging
 import sys
 from typing import Any
 
+import structlog
 from django.core.management.base import BaseCommand
 
 from exchange import metrics
@@ -14,6 +15,8 @@ from exchange.env import env
 from exchange.platform.process import require_free, require_key
 
 MAX_FRAME = 64 * 1024  # bytes; what a client sends is short, and the consumer refuses less than this politely
+
+log = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
@@ -25,23 +28,37 @@ class Command(BaseCommand):
         require_free(env.exchange_ws_port, "EXCHANGE_WS_PORT")
         logging.getLogger("daphne").setLevel(logging.WARNING)
         metrics.serve(env.exchange_metrics_port + metrics.STREAM_OFFSET)
-        from daphne.server import Server  # installs Twisted's asyncio reactor, which only this process wants
-
         from exchange.asgi import application
-        from marketdata.consumers import hub
+        from marketdata.stream.consumer import hub
+        from marketdata.stream.server import FeedServer  # before anything imports Twisted's usual reactor
+
+        running: list[asyncio.Task[None]] = []
+        failures: list[BaseException] = []
+
+        def ended(task: asyncio.Task[None]) -> None:
+            """Without the feed there is nothing to serve: whoever keeps this process starts it again."""
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("the hub failed", exc_info=error)
+                failures.append(error)
+                server.stop()
+
+        def ready() -> None:
+            running.append(asyncio.get_event_loop().create_task(hub.run()))
+            running[0].add_done_callback(ended)
 
         host = env.exchange_bind.replace(":", "\\:")
-        beats: list[asyncio.Task[None]] = []  # the loop itself keeps no hold of its tasks
-        server = Server(
+        server = FeedServer(
             application,
-            endpoints=[f"tcp:port={env.exchange_ws_port}:interface={host}"],
+            endpoints=[f"tcp:port={env.exchange_ws_port}:interface={host}:backlog=1024"],
             websocket_timeout=-1,
             websocket_max_message_size=MAX_FRAME,
             websocket_max_frame_size=MAX_FRAME,
+            proxy_forwarded_address_header=env.exchange_ws_forwarded_header or None,
             server_name="exchange",
             verbosity=0,
-            ready_callable=lambda: beats.append(asyncio.get_event_loop().create_task(hub.run())),
+            ready_callable=ready,
+            before_stop=hub.close,
         )
         server.run()
-        if not server.listening_addresses:
+        if failures or not server.listening_addresses:
             sys.exit(1)
