@@ -1,9 +1,9 @@
 """What each process counts, in Prometheus' form, and the port on which it tells.
 
-Web serves EXCHANGE_METRICS_PORT, stream the next one, Celery the one after; matchers from +10 on, in the
-order of their groups. With several web workers the figures of all of them are added up through files
-(prometheus_client's multiprocess mode, which `manage.py web` turns on), and the worker that got the port
-answers for all.
+Web serves EXCHANGE_METRICS_PORT, stream the next one, Celery +2, prices +3, Celery for stops +4; matchers
+from +10 on, in the order of their groups. With several web workers the figures of all of them are added up
+through files (prometheus_client's multiprocess mode, which `manage.py web` turns on), and the worker that got
+the port answers for all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from exchange.env import env
 
 STREAM_OFFSET = 1
 CELERY_OFFSET = 2
+PRICES_OFFSET = 3
+STOPS_OFFSET = 4
 MATCHER_OFFSET = 10
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,8 @@ fills = Counter("exchange_fills", "Trades settled")
 commands = Counter("exchange_commands", "Commands applied by a matcher")
 rebuilds = Counter("exchange_book_rebuilds", "Times a matcher threw its books away and rebuilt them")
 swept = Counter("exchange_swept_commands", "Commands sent again because they were lost on the way")
+stops_triggered = Counter("exchange_stops_triggered", "Stops that a price let go")
+stops_rebuilt = Counter("exchange_stops_rebuilt", "Stops read from PostgreSQL into the watch list")
 
 intake_batch = Histogram("exchange_intake_batch_orders", "Orders in one intake transaction", buckets=_COUNTS)
 intake_seconds = Histogram("exchange_intake_seconds", "Time of one intake transaction", buckets=_SECONDS)
@@ -38,12 +42,20 @@ settlement_batch = Histogram(
 settlement_seconds = Histogram(
     "exchange_settlement_seconds", "Time of one settlement transaction", buckets=_SECONDS
 )
+stops_check_seconds = Histogram(
+    "exchange_stops_check_seconds", "Time of one check of what moved, with what it let go", buckets=_SECONDS
+)
 
 http_requests = Counter("exchange_http_requests", "Requests answered", ["method", "route", "status"])
 http_seconds = Histogram("exchange_http_seconds", "Time to answer a request", ["route"], buckets=_SECONDS)
 connections = prometheus_client.Gauge(
     "exchange_stream_connections", "Open WebSocket connections", multiprocess_mode="livesum"
 )
+
+price_sources = prometheus_client.Gauge(
+    "exchange_price_source_up", "1 while the source answers", ["source"], multiprocess_mode="livemax"
+)
+rejected_prices = Counter("exchange_price_rejected", "What a source sent and nobody believed", ["source"])
 
 
 def serve(port: int) -> None:

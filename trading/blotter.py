@@ -14,7 +14,7 @@ from typing import NamedTuple
 from exchange.ids import uuid7
 from matching.codec import Envelope, OrderUpdate, Reply, Ticket
 from matching.core import events as core
-from matching.core.commands import Place
+from matching.core.commands import AnyCommand, Place, Trigger
 from matching.core.scale import fee_minor, minor_text
 from matching.core.types import OrderType, Reason, Side, TimeInForce
 from matching.feed import OrderNote, TradeNote
@@ -145,12 +145,16 @@ class Blotter:
             match event:
                 case core.Refused():
                     refused = event.reason
+                    self._still_armed(sheet, command)
                 case core.StatusChanged():
                     self._market_changed(sheet, event, envelope.trace_id)
                 case core.Traded():
                     self._trade(sheet, event, envelope.trace_id)
                     changed[event.maker] = self.orders[event.maker]
                     changed[event.taker] = self.orders[event.taker]
+                case core.Triggered():
+                    changed[event.order] = self._change(sheet, event)
+                    self._report(sheet, changed[event.order], envelope.trace_id)  # what follows comes on top
                 case _:
                     changed[event.order] = self._change(sheet, event)
         for order in changed.values():
@@ -169,9 +173,7 @@ class Blotter:
                 order = self.orders[order_id]
                 order.become(Status.PENDING_TRIGGER)
                 order.priority = priority
-                sheet.stops.append(
-                    StopChange(order.market.symbol, order.side, order.order_id, order.stop_price)
-                )
+                sheet.stops.append(_armed(order))
             case core.Triggered(order_id, price):
                 order = self.orders[order_id]
                 order.become(Status.TRIGGERED)
@@ -195,6 +197,13 @@ class Blotter:
             case _:
                 raise AssertionError(f"unknown event {event!r}")
         return order
+
+    def _still_armed(self, sheet: Sheet, command: AnyCommand) -> None:
+        """A stop whose trigger was refused is watched again: its market may have been halted."""
+        if isinstance(command, Trigger):
+            order = self.orders.get(command.order)
+            if order is not None and order.status is Status.PENDING_TRIGGER:
+                sheet.stops.append(_armed(order))
 
     def _trade(self, sheet: Sheet, event: core.Traded, trace_id: str) -> None:
         """One fill: the trade's row, six postings (two legs and a fee per side), its message."""
@@ -317,6 +326,10 @@ def _fill(order: Working, lots: int, quote: int, fee: int) -> None:
     order.fee += fee
 
 
+def _armed(order: Working) -> StopChange:
+    return StopChange(order.market.symbol, order.side, order.order_id, order.stop_price)
+
+
 def _note(order: Working) -> OrderNote:
     market, scale = order.market, order.market.scale
     return OrderNote(
@@ -330,6 +343,7 @@ def _note(order: Working) -> OrderNote:
         order.time_in_force,
         scale.price_text(order.bound) if order.type in _LIMITED else None,
         scale.price_text(order.stop_price) if order.stop_price else None,
+        scale.price_text(order.trigger_price) if order.trigger_price else None,
         scale.quantity_text(order.quantity),
         scale.quantity_text(order.filled),
         scale.quantity_text(order.remaining),

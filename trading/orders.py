@@ -77,6 +77,8 @@ def order_view(order: Order) -> OrderView:
         quantity=trim(f"{order.quantity:f}"),
         price=None if order.price is None else trim(f"{order.price:f}"),
         stop_price=None if order.stop_price is None else trim(f"{order.stop_price:f}"),
+        trigger_price=None if order.trigger_price is None else trim(f"{order.trigger_price:f}"),
+        triggered_at=None if order.triggered_at is None else _time(order.triggered_at),
         filled_quantity=trim(f"{order.filled_quantity:f}"),
         remaining_quantity=trim(f"{order.remaining_quantity:f}"),
         average_price=average_price(market, notional, filled),

@@ -49,6 +49,8 @@ class OrderView(msgspec.Struct, gc=False):
     quantity: str
     price: str | None
     stop_price: str | None
+    trigger_price: str | None
+    triggered_at: str | None
     filled_quantity: str
     remaining_quantity: str
     average_price: str | None
@@ -77,6 +79,8 @@ def draft_view(draft: Draft, order_id: str, number: int, created_at: str, state:
         quantity=trim(scale.quantity_text(draft.quantity)),
         price=trim(scale.price_text(draft.price)) if draft.price else None,
         stop_price=trim(scale.price_text(draft.stop_price)) if draft.stop_price else None,
+        trigger_price=None,
+        triggered_at=None,
         filled_quantity=trim(scale.quantity_text(state.filled)),
         remaining_quantity=trim(scale.quantity_text(state.remaining)),
         average_price=average_price(market, int(state.notional), state.filled),

@@ -1,19 +1,31 @@
-"""What Celery does for trading: send lost commands again, make partitions ahead."""
+"""What Celery does for trading: send lost commands again, make partitions ahead, check stops."""
 
 from __future__ import annotations
 
+from functools import cache
+
+import django.db
+import psycopg
 import redis
 import structlog
 from celery import shared_task
 
 from exchange import partitions
+from exchange.database import connect, own_connection
 from exchange.redis import client
+from exchange.redis import connect as redis_client
 from matching import stream
 from matching.snapshot import heartbeat_key
+from trading.catalog import catalog
 from trading.lost import LostCommands
 from trading.partitions import TABLES
+from trading.stops import watchlist
+from trading.stops.check import Checker
+from trading.stops.rebuild import differing
 
 log = structlog.get_logger(__name__)
+
+PATIENCE = 1.0  # seconds for an answer of Redis: a check has nothing better to do than to wait
 
 _lost = LostCommands()
 
@@ -44,3 +56,34 @@ def ensure_partitions() -> list[str]:
     if created:
         log.info("partitions created", partitions=created)
     return created
+
+
+@cache
+def _checker() -> Checker:
+    return Checker(redis_client(socket_timeout=PATIENCE), connect)
+
+
+@shared_task(name="trading.check_stops")
+def check_stops() -> int:
+    """Let go the stops that a price has reached; how many. What fails is done by the next one."""
+    try:
+        return _checker().run()
+    except (redis.RedisError, psycopg.Error, django.db.Error) as error:
+        log.warning("stops could not be checked", error=str(error).split("\n")[0])
+        return 0
+
+
+@shared_task(name="trading.count_stops")
+def count_stops() -> list[str]:
+    """Have the watch list of those symbols read anew that it has another number of stops for than there are."""
+    markets = catalog.markets()
+    try:
+        wrong = sorted(differing(client(), own_connection(), markets)) if markets else []
+        if wrong:
+            watchlist.doubt(client(), wrong)
+    except redis.RedisError as error:
+        log.warning("stops could not be counted", error=str(error))
+        return []
+    if wrong:
+        log.info("stops differ, to be read anew", symbols=wrong)
+    return wrong

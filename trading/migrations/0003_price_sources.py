@@ -4,20 +4,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('trading', '0002_guards'),
+        ("trading", "0002_guards"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='instrument',
-            name='market_symbol',
-            field=models.CharField(blank=True, default='', help_text='its name at the outside market, such as BTCUSDT; empty: it has no price there', max_length=25),
+            model_name="instrument",
+            name="market_symbol",
+            field=models.CharField(
+                blank=True,
+                default="",
+                help_text="its name at the outside market, such as BTCUSDT; empty: it has no price there",
+                max_length=25,
+            ),
         ),
         migrations.AddField(
-            model_name='instrument',
-            name='trigger_source',
-            field=models.CharField(choices=[('MARKET', 'outside market'), ('LAST_TRADE', 'own last trade')], default='LAST_TRADE', help_text='the price that triggers stops', max_length=10),
+            model_name="instrument",
+            name="trigger_source",
+            field=models.CharField(
+                choices=[("MARKET", "outside market"), ("LAST_TRADE", "own last trade")],
+                default="LAST_TRADE",
+                help_text="the price that triggers stops",
+                max_length=10,
+            ),
         ),
     ]

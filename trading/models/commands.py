@@ -31,6 +31,9 @@ class PendingCommand(models.Model):
             models.UniqueConstraint(
                 fields=["order_id"], name="one_amendment_at_a_time", condition=models.Q(kind="Amend")
             ),
+            models.UniqueConstraint(
+                fields=["order_id"], name="one_trigger_at_a_time", condition=models.Q(kind="Trigger")
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,10 +6,10 @@ A BUY stop goes at a price at or above its stop price, a SELL stop at or below, 
 between two ticks counts for a buyer as the tick below and for a seller as the tick above, so none goes too
 early; that tick is the trigger price. Those that a price reached first go first, of equals the oldest.
 
-Once, whatever happens. The id of the command is made from the order's, so there is one row for it; a matcher
-applies it while that row is there, and an order that does not wait is not triggered. Killed before the
-commit, nothing was done; after it, the command is in the inbox and the sweep sends it; a stop that was not
-taken off the list is found to have gone. So this may run anywhere, again, and twice at a time.
+Once, whatever happens. The inbox takes one trigger for an order at a time, none for one that does not wait,
+and the core refuses what comes in between. Killed before the commit, nothing was done; after it, the command
+is in the inbox and the sweep sends it; a stop that was not taken off the list is found to have gone. So this
+may run anywhere, again, and twice at a time.
 
 Stops go while their market is TRADING only. In any other status they stay armed, and when trading resumes it
 is the price of then that counts. A command that a halt overtook is refused by the core; its stop is off the
@@ -21,8 +21,10 @@ checks lets nothing go.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import closing
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -40,8 +42,6 @@ from trading.dispatch import Dispatcher
 from trading.stops import watchlist
 from trading.stops.rebuild import Connect, rebuild
 from trading.stops.watchlist import Look
-
-TRIGGER = 1  # the part of an order that its trigger is, see exchange.ids
 
 log = structlog.get_logger(__name__)
 
@@ -75,8 +75,9 @@ class Checker:
             built = watchlist.built(self._client)
             missing = [market for market in catalog.markets() if market.symbol not in built]
             if missing:
-                for _ in rebuild(self._client, self._connect, missing):
-                    gone += self._check(set())
+                with closing(rebuild(self._client, self._connect, missing)) as parts:
+                    for _ in parts:
+                        gone += self._check(set())
         except psycopg.Error:
             self.close()
             raise
@@ -90,15 +91,18 @@ class Checker:
 
     def _check(self, symbols: set[str]) -> int:
         """Let go what the prices of `symbols` and of what moved have reached."""
-        with metrics.stops_check_seconds.time():
-            due = symbols | watchlist.take_moved(self._client)
-            self._watch_status()
-            gone = 0
-            looks = self._looks(sorted(due - self._paused)) if due else []
-            while looks:
-                found = dict(zip(looks, watchlist.reached(self._client, looks), strict=True))
-                gone += self._trigger({look: orders for look, orders in found.items() if orders})
-                looks = [look for look, orders in found.items() if len(orders) == watchlist.AT_ONCE]
+        self._watch_status()
+        started = time.perf_counter()
+        due = symbols | watchlist.take_moved(self._client)
+        if not due:
+            return 0
+        gone = 0
+        looks = self._looks(sorted(due - self._paused))
+        while looks:
+            found = dict(zip(looks, watchlist.reached(self._client, looks), strict=True))
+            gone += self._trigger({look: orders for look, orders in found.items() if orders})
+            looks = [look for look, orders in found.items() if len(orders) == watchlist.AT_ONCE]
+        metrics.stops_check_seconds.observe(time.perf_counter() - started)
         return gone
 
     def _watch_status(self) -> None:
@@ -108,12 +112,14 @@ class Checker:
         self._paused = paused
 
     def _looks(self, symbols: list[str]) -> list[Look]:
-        looks = []
+        looks: list[Look] = []
+        if not symbols:
+            return looks
         for symbol, text in watchlist.prices(self._client, symbols).items():
-            market, price = catalog.market(symbol), _price(text)
-            if market is not None and price is not None:
-                below, above = market.scale.ticks_around(price)
-                looks += [Look(market.symbol, Side.BUY, below), Look(market.symbol, Side.SELL, above)]
+            market = catalog.market(symbol)
+            around = market and market.scale.ticks_around(_decimal(text))
+            if around:
+                looks += [Look(symbol, side, price) for side, price in zip(Side, around, strict=True)]
             else:
                 log.warning("not a price of a market", symbol=symbol, price=text)
         return looks
@@ -161,16 +167,15 @@ class Checker:
         return self._connection
 
 
-def _price(text: str) -> Decimal | None:
+def _decimal(text: str) -> Decimal:
     try:
-        price = Decimal(text)
+        return Decimal(text)
     except InvalidOperation:
-        return None
-    return price if price.is_finite() and price > 0 else None
+        return Decimal("NaN")
 
 
 def _envelope(market: Market, price: int, order: str, trace_id: str) -> Envelope:
-    command = Trigger(ids.part(order, TRIGGER), market.id, order, price, market.collar_ppm)
+    command = Trigger(ids.uuid7(), market.id, order, price, market.collar_ppm)
     return Envelope(command, trace_id or f"stop-{order}")
 
 

@@ -9,7 +9,7 @@ meanwhile: then it is done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -34,14 +34,13 @@ _ARMED = """
        AND NOT EXISTS (SELECT FROM trading_pendingcommand c WHERE c.order_id = o.id AND c.kind = 'Trigger')"""
 _STOPS = f"""SELECT o.id::text, o.side, (o.stop_price / %s)::bigint {_ARMED} AND o.instrument_id = %s"""
 _COUNTS = f"SELECT o.instrument_id, o.side, count(*) {_ARMED} GROUP BY 1, 2"
-_STILL_ARMED = (
-    "SELECT id::text FROM trading_order WHERE id = ANY (%s::uuid[]) AND status = 'PENDING_TRIGGER'"
-)
+_STILL_ARMED = "SELECT id::text FROM trading_order WHERE id = ANY (%s::uuid[]) AND status = 'PENDING_TRIGGER'"
 
 Connect = Callable[[str], psycopg.Connection[Any]]
+Parts = Generator[None, None, None]
 
 
-def rebuild(client: redis.Redis, connect: Connect, markets: Sequence[Market]) -> Iterator[None]:
+def rebuild(client: redis.Redis, connect: Connect, markets: Sequence[Market]) -> Parts:
     """Complete the sets of `markets`, one after the other; each is to be looked at when it is complete.
 
     Yields after every chunk, for the caller to check what moved. Does nothing if somebody else is at it.
@@ -108,12 +107,9 @@ def _prune(
     if sum(watchlist.counts(client, [market.symbol]).values()) <= total:
         return
     for side in Side:
-        name, cursor = watchlist.key(market.symbol, side), -1
-        while cursor:
-            cursor, pairs = client.zscan(name, max(cursor, 0), count=CHUNK)
-            members = [member.decode() for member, _ in pairs]
+        for members in watchlist.members(client, market.symbol, side, CHUNK):
             armed = {row[0] for row in connection.execute(_STILL_ARMED, (array(members),))}
-            watchlist.disarm(client, market.symbol, side, set(members) - armed)
+            watchlist.disarm(client, market.symbol, side, members - armed)
             yield
 
 

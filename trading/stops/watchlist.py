@@ -15,7 +15,7 @@ too few by the count of each minute, and whoever knows that the sets may be wron
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -114,6 +114,15 @@ def add(pipe: Client, symbol: str, side: Side, stops: Mapping[str, int]) -> None
     """Stop prices in ticks by order id."""
     if stops:
         pipe.zadd(key(symbol, side), {order_id: _score(side, ticks) for order_id, ticks in stops.items()})
+
+
+def members(client: redis.Redis, symbol: str, side: Side, about: int) -> Iterator[set[str]]:
+    """The set, in parts of `about` so many; who comes or goes meanwhile may be in none."""
+    cursor: Any = None
+    while cursor != 0:
+        answer: Any = client.zscan(key(symbol, side), cursor or 0, count=about)
+        cursor, pairs = answer
+        yield {member.decode() for member, _ in pairs}
 
 
 def _score(side: Side, ticks: int) -> int:

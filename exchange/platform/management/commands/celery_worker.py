@@ -1,17 +1,26 @@
-"""`manage.py celery_worker`: runs the tasks that beat and the other processes send."""
+"""`manage.py celery_worker`: runs the tasks that beat and the other processes send.
+
+With `--queue stops` it does nothing but check stops, so that no other work comes in between.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
+from exchange.celery import DEFAULT_QUEUE, STOPS_QUEUE
 from exchange.platform.process import become
+
+QUEUES = (DEFAULT_QUEUE, STOPS_QUEUE)
 
 
 class Command(BaseCommand):
     help = "Runs background tasks until SIGTERM, one at a time."
     requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--queue", choices=QUEUES, default=QUEUES[0], help="default: %(default)s")
 
     def handle(self, *args: Any, **options: Any) -> None:
         alone = (
@@ -19,4 +28,6 @@ class Command(BaseCommand):
             "--without-mingle",
             "--without-heartbeat",
         )  # no worker needs to know of others
-        become("celery", "--app", "exchange.celery", "--quiet", "worker", *alone)
+        queue = options["queue"]
+        own = ("--queues", queue, "--hostname", f"{queue}@%h")
+        become("celery", "--app", "exchange.celery", "--quiet", "worker", *own, *alone)
