@@ -1,4 +1,5 @@
-"""Pages for people, beside the admin: the front page and the API's documents. None needs another server."""
+"""Pages for people, beside the terminal and the admin: what runs, and the API's documents. None needs another
+server."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from exchange.api import trace_id
 from exchange.browser import API
 from exchange.env import env
 from exchange.errors import Problem, unexpected
+from marketdata.stream import asyncapi as feeds
 
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 STRICT = f"{_NOTHING}; style-src 'self'; img-src 'self'"
@@ -47,14 +49,20 @@ def content_security(policy: str) -> Callable[[View], View]:
     return decorate
 
 
+def stream_url(request: HttpRequest) -> str:
+    """Where browsers reach the stream: EXCHANGE_STREAM_URL, or the request's host at the stream's port."""
+    if env.exchange_stream_url:
+        return env.exchange_stream_url
+    host, _ = split_domain_port(request.get_host())
+    return f"{'wss' if request.is_secure() else 'ws'}://{host}:{env.exchange_ws_port}/stream"
+
+
 @require_safe
 @content_security(STRICT)
-def index(request: HttpRequest) -> HttpResponse:
+def status(request: HttpRequest) -> HttpResponse:
     """What runs, and where to go. Works with PostgreSQL and Redis away: then it says so."""
-    host, _ = split_domain_port(request.get_host())
-    stream = f"{'wss' if request.is_secure() else 'ws'}://{host}:{env.exchange_ws_port}/stream"
-    page = {"survey": health.survey(), "demo": env.exchange_demo, "stream_url": stream}
-    return HttpResponse(render_to_string("index.html", page), headers={"Cache-Control": "no-store"})
+    page = {"survey": health.survey(), "demo": env.exchange_demo, "stream_url": stream_url(request)}
+    return HttpResponse(render_to_string("status.html", page), headers={"Cache-Control": "no-store"})
 
 
 @cache
@@ -66,6 +74,13 @@ def _document() -> bytes:
 def schema(request: HttpRequest) -> HttpResponse:
     """The OpenAPI document; it does not change while the process runs, and takes a while to make."""
     return HttpResponse(_document(), content_type="application/json")
+
+
+@require_safe
+def asyncapi(request: HttpRequest) -> HttpResponse:
+    """The AsyncAPI document of the feeds."""
+    document = feeds.document(stream_url(request))
+    return HttpResponse(msgspec.json.encode(document), content_type="application/json")
 
 
 swagger = content_security(DOCUMENTS)(SpectacularSwaggerSplitView.as_view(url_name="schema"))

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from exchange import health, pages
 from exchange.api import NotFoundView
 from exchange.members import api as members
+from marketdata.api.urls import udf_urlpatterns
 
 handler404 = pages.not_found
 handler500 = pages.failed
@@ -24,9 +25,12 @@ api: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("api/v1/", include(api)),
-    path("", pages.index, name="index"),
+    path("udf/", include(udf_urlpatterns)),
+    path("status", pages.status, name="status"),
     path("api/schema", pages.schema, name="schema"),
+    path("api/asyncapi", pages.asyncapi, name="asyncapi"),
     path("api/docs", pages.swagger, name="docs"),
     path("api/redoc", pages.redoc, name="redoc"),
     path("admin/", admin.site.urls),
+    path("", include("exchange.terminal.urls")),
 ]

@@ -1,14 +1,19 @@
-"""Plain admin pages of institutions and users."""
+"""Admin pages of institutions, with the look of their pages, and of users."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import UsernameField
-from unfold.admin import ModelAdmin
+from django.core.files.uploadedfile import UploadedFile
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from exchange.members.models import Institution, User, UserManager
+from exchange.members import looks
+from exchange.members.models import Brand, Institution, InstitutionHost, User, UserManager
 
 
 class _LowerCase:
@@ -32,8 +37,45 @@ class ChangedUserForm(_LowerCase, UserChangeForm):
         field_classes = {"email": UsernameField}
 
 
+class BrandForm(forms.ModelForm):
+    upload = forms.FileField(
+        label="logo", required=False, help_text="PNG or WebP, at most 64 KiB; replaces the one there is"
+    )
+    remove = forms.BooleanField(label="remove the logo", required=False)
+
+    class Meta:
+        model = Brand
+        fields = ("name", "accent", "buy", "sell")
+
+    def clean_upload(self) -> bytes | None:
+        file: UploadedFile | None = self.cleaned_data["upload"]
+        if file is None:
+            return None
+        data = file.read(looks.MOST_BYTES + 1)
+        looks.check_logo(data)
+        return data
+
+    def save(self, commit: bool = True) -> Any:
+        if self.cleaned_data["remove"]:
+            self.instance.logo = b""
+        if self.cleaned_data["upload"] is not None:
+            self.instance.logo = self.cleaned_data["upload"]
+        return super().save(commit)
+
+
+class BrandInline(StackedInline):
+    model = Brand
+    form = BrandForm
+
+
+class HostInline(TabularInline):
+    model = InstitutionHost
+    extra = 0
+
+
 @admin.register(Institution)
 class InstitutionAdmin(ModelAdmin):
+    inlines = [BrandInline, HostInline]
     list_display = ["name", "code", "order_rate", "created_at"]
     search_fields = ["name", "code"]
     ordering = ["code"]

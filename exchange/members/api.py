@@ -53,12 +53,7 @@ class TokenView(ApiView):
         responses={200: answers(Tokens, "Signed in"), **problems(401, 429)},
     )
     def post(self, request: HttpRequest) -> HttpResponse:
-        given = body(request, Credentials)
-        email = UserManager.normalize_email(given.email)
-        _count_attempt(request.META.get("REMOTE_ADDR", ""), email)
-        user = authenticate(request, username=email, password=given.password)
-        if not isinstance(user, User):
-            raise tokens.unauthorized("invalid_credentials", "No active user has this e-mail and password.")
+        user = sign_in(request)
         made = Tokens(tokens.access(user), "Bearer", tokens.lifetime(), tokens.refresh(user))
         return answer(made, headers=SECRET)
 
@@ -72,11 +67,27 @@ class RefreshView(ApiView):
         responses={200: answers(Access, "A new access token"), **problems(401)},
     )
     def post(self, request: HttpRequest) -> HttpResponse:
-        claims = tokens.verify_refresh(body(request, Refresh).refresh)
-        user = selectors.active_user(claims.user_id)
-        if user is None:
-            raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
+        user = refreshed(body(request, Refresh).refresh)
         return answer(Access(tokens.access(user), "Bearer", tokens.lifetime()), headers=SECRET)
+
+
+def sign_in(request: HttpRequest) -> User:
+    """The user whose `Credentials` the body has. Raises Problem."""
+    given = body(request, Credentials)
+    email = UserManager.normalize_email(given.email)
+    _count_attempt(request.META.get("REMOTE_ADDR", ""), email)
+    user = authenticate(request, username=email, password=given.password)
+    if not isinstance(user, User):
+        raise tokens.unauthorized("invalid_credentials", "No active user has this e-mail and password.")
+    return user
+
+
+def refreshed(token: str) -> User:
+    """The user of a refresh token. Raises Problem."""
+    user = selectors.active_user(tokens.verify_refresh(token).user_id)
+    if user is None:
+        raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
+    return user
 
 
 def _count_attempt(address: str, email: str) -> None:

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from exchange import ids
+from exchange.members import looks
 
 
 class Institution(models.Model):
@@ -24,6 +25,39 @@ class Institution(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class InstitutionHost(models.Model):
+    """A host name under which people reach an institution's own pages."""
+
+    host = models.CharField(
+        max_length=253, unique=True, validators=[looks.check_host], help_text="without a port"
+    )
+    institution = models.ForeignKey(Institution, on_delete=models.CASCADE, related_name="hosts")
+
+    def __str__(self) -> str:
+        return self.host
+
+
+class Brand(models.Model):
+    """How an institution's pages look. What is left empty is the product's own. Apart from Institution, so
+    that no list of users carries logos along."""
+
+    institution = models.OneToOneField(
+        Institution, on_delete=models.CASCADE, primary_key=True, related_name="brand"
+    )
+    name = models.CharField(max_length=40, blank=True, help_text="on its pages; empty: the institution's")
+    accent = models.CharField(max_length=7, blank=True, validators=[looks.check_colour], help_text="#rrggbb")
+    buy = models.CharField(
+        "buying and rising", max_length=7, blank=True, validators=[looks.check_colour], help_text="#rrggbb"
+    )
+    sell = models.CharField(
+        "selling and falling", max_length=7, blank=True, validators=[looks.check_colour], help_text="#rrggbb"
+    )
+    logo = models.BinaryField(blank=True, default=b"", max_length=looks.MOST_BYTES)
+
+    def __str__(self) -> str:
+        return self.name or str(self.institution)
 
 
 class Role(models.TextChoices):

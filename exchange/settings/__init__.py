@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "exchange.events",
     "exchange.embedded",
     "exchange.platform",
+    "exchange.terminal",
     "matching",
     "trading",
     "marketdata",
@@ -100,6 +101,9 @@ AUTH_PASSWORD_VALIDATORS = [
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("tr", "Türkçe")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

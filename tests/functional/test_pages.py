@@ -1,4 +1,5 @@
-"""What people see in a browser: the front page, the API's documents, the admin. None needs another server."""
+"""What people see in a browser beside the terminal: what runs, the API's documents, the admin. None needs
+another server."""
 
 from __future__ import annotations
 
@@ -39,10 +40,10 @@ def fetched_from_elsewhere(html: str) -> list[str]:
     return re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"'](?:https?:)?//[^\"']+", html)
 
 
-def test_the_front_page_says_what_runs_and_where_to_go() -> None:
+def test_the_status_page_says_what_runs_and_where_to_go() -> None:
     SymbolGroup.objects.create(name="alpha")
-    html = text("/")
-    for address in ("/api/docs", "/api/redoc", "/api/schema", "/admin/"):
+    html = text("/status")
+    for address in ("/", "/api/docs", "/api/redoc", "/api/schema", "/admin/"):
         assert f'href="{address}"' in html
     assert "alpha" in html
     assert "Orders cannot be placed" in html  # no matcher runs here
@@ -51,25 +52,25 @@ def test_the_front_page_says_what_runs_and_where_to_go() -> None:
     assert not fetched_from_elsewhere(html)
 
 
-def test_the_front_page_is_strict_about_content() -> None:
-    response = Client().get("/")
+def test_the_status_page_is_strict_about_content() -> None:
+    response = Client().get("/status")
     policy = response["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert response["X-Frame-Options"] == "DENY"
-    assert Client().post("/").status_code == 405
+    assert Client().post("/status").status_code == 405
 
 
 def test_demo_sign_ins_are_shown_in_demo_mode_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for demo in (True, False):
         monkeypatch.setattr(pages, "env", env.model_copy(update={"exchange_demo": demo}))
-        assert ("demo-pass" in text("/")) == demo
+        assert ("demo-pass" in text("/status")) == demo
 
 
-def test_the_front_page_without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_page_without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
     monkeypatch.setattr(health, "client", connect)
-    assert re.search(r"Redis</span> <b class=\"down\">", text("/"))
+    assert re.search(r"Redis</span> <b class=\"down\">", text("/status"))
 
 
 def test_the_stylesheet_is_there() -> None:

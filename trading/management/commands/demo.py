@@ -1,5 +1,5 @@
-"""`manage.py demo`: an institution, three instruments and twenty funded traders to play with. In demo mode
-only.
+"""`manage.py demo`: two institutions with their looks, three instruments and twenty funded traders to play
+with. In demo mode only.
 
 What is there stays as it is: running it again adds only what is missing.
 """
@@ -7,13 +7,14 @@ What is there stays as it is: running it again adds only what is missing.
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError
 
 from exchange.env import env
-from exchange.members.models import Institution, Role, User
+from exchange.members.models import Brand, Institution, InstitutionHost, Role, User
 from matching.models import SymbolGroup
 from trading.accounts import deposit
 from trading.catalog import catalog
@@ -36,6 +37,19 @@ INSTRUMENTS = [
     ("BTC/TRY", "1", "0.00001", "0.00001", "1000", "50", "beta"),
 ]
 FUNDS = {"BTC": "100", "ETH": "1000", "USDT": "10000000", "TRY": "100000000"}
+
+# code, name, hosts, colours of its own; a logo of the same name is in `exchange/members/demo`
+LOGOS = Path(__file__).resolve().parents[3] / "exchange" / "members" / "demo"
+INSTITUTIONS: list[tuple[str, str, list[str], dict[str, str]]] = [
+    ("demo", "Demo Bank", ["localhost", "127.0.0.1"], {}),
+    (
+        "crescent",
+        "Crescent Invest",
+        ["crescent.localhost"],
+        {"accent": "#7b3fe4", "buy": "#1c8fd1", "sell": "#d9692b"},
+    ),
+]
+
 MAKER, TAKER = "0.001", "0.0015"
 
 
@@ -48,8 +62,9 @@ class Command(BaseCommand):
             raise CommandError(
                 "not in demo mode: set EXCHANGE_DEMO=true where real money is far away", returncode=2
             )
-        institution, _ = Institution.objects.get_or_create(code="demo", defaults={"name": "Demo Bank"})
-        _instruments(institution)
+        institutions = _institutions()
+        institution = institutions[0]
+        _instruments(institutions)
         added = _users(institution)
         deposits = _funds()
         if options["verbosity"]:
@@ -58,7 +73,19 @@ class Command(BaseCommand):
             )
 
 
-def _instruments(institution: Institution) -> None:
+def _institutions() -> list[Institution]:
+    found = []
+    for code, name, hosts, colours in INSTITUTIONS:
+        institution, _ = Institution.objects.get_or_create(code=code, defaults={"name": name})
+        logo = (LOGOS / f"{code}.png").read_bytes()
+        Brand.objects.get_or_create(institution=institution, defaults={**colours, "logo": logo})
+        for host in hosts:
+            InstitutionHost.objects.get_or_create(host=host, defaults={"institution": institution})
+        found.append(institution)
+    return found
+
+
+def _instruments(institutions: list[Institution]) -> None:
     for group in GROUPS:
         SymbolGroup.objects.get_or_create(name=group)
     assets = {
@@ -85,7 +112,8 @@ def _instruments(institution: Institution) -> None:
         instrument.full_clean()
         instrument.save()
     rates = {"maker": Decimal(MAKER), "taker": Decimal(TAKER)}
-    FeeSchedule.objects.get_or_create(institution=institution, instrument=None, defaults=rates)
+    for institution in institutions:
+        FeeSchedule.objects.get_or_create(institution=institution, instrument=None, defaults=rates)
     catalog.forget()
 
 

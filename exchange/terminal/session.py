@@ -1,0 +1,112 @@
+"""Who is signed in at the terminal, between two loads of its page.
+
+    POST /trade/session {email, password}  signs in       PUT  a new access token
+    DELETE                                  signs out      (204: nobody is signed in)
+
+The refresh token lives in a cookie that scripts cannot read (HttpOnly), that goes to this address alone
+(Path), from our own pages alone (SameSite=Strict, and Django's CSRF token with each request), over TLS where
+there is TLS. The page's scripts hold only the access token, in memory: a script smuggled into the page could
+act while it is open, but takes nothing away that outlives it, as it would from localStorage. The API itself
+knows no cookies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_http_methods
+from rest_framework_simplejwt.settings import api_settings
+
+from exchange.api import answer, trace_id
+from exchange.errors import Problem
+from exchange.members import api, tokens
+from exchange.members.models import User
+from exchange.terminal import fees
+
+COOKIE = "terminal_refresh"
+PATH = "/trade/session"
+SECRET = {"Cache-Control": "no-store"}
+
+
+class Session(msgspec.Struct):
+    """`expires_in` is in seconds; `fees` are the user's rates by symbol."""
+
+    access: str
+    expires_in: int
+    email: str
+    may_trade: bool
+    fees: dict[str, fees.Rates]
+
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def _problems(view: View) -> View:
+    @wraps(view)
+    def answered(request: HttpRequest) -> HttpResponse:
+        try:
+            return view(request)
+        except Problem as problem:
+            return problem.response(trace_id(request))
+
+    return answered
+
+
+@require_http_methods(["POST", "PUT", "DELETE"])
+@_problems
+def session(request: HttpRequest) -> HttpResponse:
+    if request.method == "POST":
+        return _sign_in(request)
+    if request.method == "PUT":
+        return _refresh(request)
+    return _signed_out()
+
+
+def _sign_in(request: HttpRequest) -> HttpResponse:
+    user = api.sign_in(request)
+    response = _session(user)
+    response.set_cookie(
+        COOKIE,
+        tokens.refresh(user),
+        max_age=api_settings.REFRESH_TOKEN_LIFETIME,
+        path=PATH,
+        secure=request.is_secure(),
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
+
+
+def _refresh(request: HttpRequest) -> HttpResponse:
+    """204 and no cookie any more when it is not good: that is an answer to a page, not an error."""
+    token = request.COOKIES.get(COOKIE)
+    if not token:
+        return HttpResponse(status=204, headers=SECRET)
+    try:
+        return _session(api.refreshed(token))
+    except Problem as problem:
+        if problem.status != 401:
+            raise
+        return _signed_out()
+
+
+def _signed_out() -> HttpResponse:
+    response = HttpResponse(status=204, headers=SECRET)
+    response.delete_cookie(COOKIE, path=PATH, samesite="Strict")
+    return response
+
+
+def _session(user: User) -> HttpResponse:
+    return answer(
+        Session(
+            access=tokens.access(user),
+            expires_in=tokens.lifetime(),
+            email=user.email,
+            may_trade="orders:write" in user.permissions and user.institution_id is not None,
+            fees=fees.of(user),
+        ),
+        headers=SECRET,
+    )
