@@ -9,6 +9,10 @@ if __name__ == "__main__":
         from exchange.embedded.up import main
 
         sys.exit(main())
+    if sys.argv[1:2] == ["bench"]:  # has an installation of its own, whose settings it makes
+        from trading.bench import main as bench
+
+        sys.exit(bench.main(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
     from django.core.management import execute_from_command_line
 

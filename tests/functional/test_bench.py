@@ -23,7 +23,7 @@ def bench(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "TMPDIR": str(home)},
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=2 * PATIENCE,
     )
 
 
@@ -68,11 +68,50 @@ def test_a_small_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left"
 
 
+@pytest.mark.timeout(PATIENCE + 30)
+def test_the_feed(tmp_path: Path) -> None:
+    done = bench("--feeds", "--json", "--seconds", "2", "--connections", "50", home=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    report = json.loads(done.stdout)
+    (result,) = report["results"]
+    assert "errors" not in result, result
+    assert result["figures"]["messages delivered a second"] > 0
+    assert result["figures"]["books proved by their checksum"] > 0
+    assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["max"]
+    assert result["cpu"]["seconds"].keys() >= {"stream", "clients", "load"}
+    missed = {target["figure"] for target in result["targets"] if not target["met"]}
+    assert missed <= {"messages/s", "p99 ms"}, result["targets"]  # how fast it is says nothing here
+    assert list(tmp_path.iterdir()) == [], "nothing is left"
+
+
+@pytest.mark.timeout(2 * PATIENCE + 30)
+def test_stops(tmp_path: Path) -> None:
+    done = bench("--stops", "--json", "--seconds", "2", "--each", "100", home=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert "errors" not in result, result
+    assert result["figures"]["triggers"] > 0
+    assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["max"]
+    assert result["cpu"]["seconds"].keys() >= {"stops", "postgres", "load"}
+    by_name = by_figure(result)
+    for figure in (
+        "stops reached and not triggered",
+        "triggers not of our ticks",
+        "triggered without a command in the stream",
+        "breaches found by verify",
+    ):
+        assert by_name[figure]["met"], by_name[figure]
+    assert list(tmp_path.iterdir()) == [], "nothing is left"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--only", "everything"], "invalid choice: 'everything'"),
         (["--seconds", "0"], "must be from 0.5 to 600"),
+        (["--feeds", "--url", "http://127.0.0.1:8080"], "not allowed with argument"),
+        (["--stops", "--feeds"], "not allowed with argument"),
+        (["--stops", "--each", "1"], "must be from 100 to"),
         (["--url", "http://192.0.2.1:8080"], "must be http:// and on this machine"),
     ],
 )

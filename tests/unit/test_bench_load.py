@@ -102,6 +102,13 @@ def test_time_ends_it_too_and_the_warm_up_is_not_counted() -> None:
     assert 0 < outcome.requests < outcome.right == len(running.bodies)
 
 
+def test_a_bounded_rate_is_kept_to() -> None:
+    with server(lambda body: (201, PLACED)) as running:
+        outcome = drive(plan(running.server_port, requests=21, rate=100.0))
+    assert (outcome.right, outcome.errors) == (21, {})
+    assert outcome.seconds >= 0.2 - 0.1  # what it may have made up for after a delay
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

@@ -80,3 +80,21 @@ def test_ids_differ_between_lanes_and_loads() -> None:
     }
     assert len(prefixes) == 6
     assert sum(prefix.startswith(REQUESTS.prefix("a")) for prefix in prefixes) == 3
+
+
+def test_stops_wait_on_both_sides_and_never_trade() -> None:
+    """No limit and no protection price of one side comes near those of the other."""
+    lanes = REQUESTS.stops("stops", 4, 0, 100, 20)
+    orders = [order for lane in lanes for text in lane for order in sent(text)[2]]
+    assert len(orders) == 2000
+    assert Counter((order["side"], order["order_type"]) for order in orders) == {
+        (side, kind): 500 for side in ("BUY", "SELL") for kind in ("STOP", "STOP_LIMIT")
+    }
+    middle = MIDDLE * BITCOIN.tick
+    for order in orders:
+        buying = order["side"] == "BUY"
+        assert (Decimal(order["stop_price"]) > middle) is buying
+        assert "price" not in order or (Decimal(order["price"]) < middle) is buying
+        assert Decimal(order["quantity"]) * Decimal(order.get("price", order["stop_price"])) >= 1
+    prices = {order["stop_price"] for order in orders}
+    assert len(prices) == 2000, "each level has one stop as long as there are enough levels"

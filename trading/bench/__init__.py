@@ -4,6 +4,7 @@
     place      what is measured: an installation of its own, or one that runs already
     scenarios  the loads over REST          limit      the bare COPY that the batch load is compared with
     recovery   a killed matcher             orders     prepared requests
+    feeds      the WebSocket feed           feed_clients, feed_book, websocket: those who listen to it
     driver     runs load.py, which makes the load in a process of its own
     usage      processor time and memory    machine    what it ran on
     result     figures and targets          report     the same as text

@@ -20,7 +20,7 @@ import selectors
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, NamedTuple
 
 NUMBER = "%010d"
@@ -29,13 +29,15 @@ SAMPLE_EVERY = 100  # the first of so many answers of a lane is decoded
 KEPT_SAMPLES = 3  # wrong answers that are shown
 TOO_MANY_ERRORS = 1000
 BUFFER = 1 << 18
+LATE_SECONDS = 0.1  # what a bounded rate makes up for
 
 
 class Plan(NamedTuple):
     """What to send, how long, and what a right answer is.
 
     Without `requests` the run ends `warm_up` and `seconds` (which are measured) after it began, with them
-    after so many, all of which are measured. A right answer has the `status`, contains `mark` exactly `marks`
+    after so many, all of which are measured. `rate` is the most requests a second, 0 as many as it takes. A right
+    answer has the `status`, contains `mark` exactly `marks`
     times and, looked at in samples, is an object with `fields`.
     """
 
@@ -49,6 +51,7 @@ class Plan(NamedTuple):
     warm_up: float
     seconds: float
     requests: int
+    rate: float = 0.0
 
 
 class Lane:
@@ -110,6 +113,8 @@ class Load:
         self._sent = self._right = self._waiting = 0
         self._sending, self._measuring = True, False
         self._seconds = self._cpu = 0.0
+        self._idle: deque[Lane] = deque()  # answered, and waiting for their turn in the rate
+        self._due = time.perf_counter()
         self._selector = selectors.DefaultSelector()
         self._lanes = [Lane((plan.host, plan.port), texts) for texts in plan.lanes]
         for lane in self._lanes:
@@ -121,17 +126,20 @@ class Load:
         ends = float("inf") if plan.requests else begins + plan.seconds
         for lane in self._lanes:
             self._send(lane)
-        while self._waiting:
+        while self._waiting or (self._sending and self._idle):
             moment = now()
             if self._sending and not self._measuring and moment >= begins:
                 self._begin()
             if moment >= ends or self._errors.total() > TOO_MANY_ERRORS:
                 self._end()
+            self._send_due()
             change = ends if self._measuring else begins
+            if self._idle:
+                change = min(change, self._due)
             ready = self._selector.select(
                 min(STALL_SECONDS, max(0.0, change - moment)) if self._sending else STALL_SECONDS
             )
-            if not ready and now() - moment >= STALL_SECONDS:
+            if not ready and self._waiting and now() - moment >= STALL_SECONDS:
                 self._errors["no answer"] += self._waiting
                 break
             for key, _ in ready:
@@ -171,9 +179,18 @@ class Load:
     def _send(self, lane: Lane) -> None:
         if not self._sending or (self._plan.requests and self._sent >= self._plan.requests):
             return
+        if self._plan.rate and time.perf_counter() < self._due:
+            self._idle.append(lane)
+            return
+        if self._plan.rate:
+            self._due = max(self._due, time.perf_counter() - LATE_SECONDS) + 1 / self._plan.rate
         self._sent += 1
         self._waiting += 1
         lane.send()
+
+    def _send_due(self) -> None:
+        while self._idle and self._sending and time.perf_counter() >= self._due:
+            self._send(self._idle.popleft())
 
     def _take(self, lane: Lane) -> None:
         try:

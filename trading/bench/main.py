@@ -7,6 +7,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from types import FrameType
 from urllib.parse import urlsplit
@@ -15,9 +16,9 @@ import msgspec
 import psycopg
 
 from exchange.embedded.home import SetupError
-from trading.bench import limit, machine, recovery, report, scenarios, usage
+from trading.bench import feeds, limit, machine, recovery, report, scenarios, stops, usage
 from trading.bench.orders import Requests
-from trading.bench.place import own_place, running_place
+from trading.bench.place import Place, own_place, running_place
 from trading.bench.result import Report, Result, below
 from trading.bench.scenarios import SCENARIOS, Bench
 
@@ -25,6 +26,7 @@ NAMES = [*SCENARIOS, "limit", "recovery"]
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MOST_SECONDS, MOST_RESTING = 600.0, 1_000_000
+MOST_CONNECTIONS = 10_000
 TRADERS = 64
 WEB_MB = 250.0
 INTERRUPTED = 130  # as shells have it
@@ -38,6 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--limit", action="store_true", help="the same as --only batch limit")
     parser.add_argument(
+        "--connections",
+        type=_connections,
+        default=1_000,
+        metavar="N",
+        help="clients in feeds (default 1000)",
+    )
+    parser.add_argument(
+        "--each",
+        type=_each,
+        default=10_000,
+        metavar="N",
+        help="stops in each market in stops (default 10000)",
+    )
+    parser.add_argument(
         "--symbols", nargs="+", default=SYMBOLS, metavar="SYMBOL", help=f"default: {' '.join(SYMBOLS)}"
     )
     parser.add_argument(
@@ -50,7 +66,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resting", type=_resting, default=100_000, metavar="N", help="orders in recovery (default 100000)"
     )
-    parser.add_argument(
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--feeds",
+        action="store_true",
+        help="only the WebSocket feed, on markets and an installation of its own",
+    )
+    place.add_argument(
+        "--stops",
+        action="store_true",
+        help="only stops and the prices that trigger them, on markets and an installation of its own",
+    )
+    place.add_argument(
         "--url",
         type=_url,
         help="measure what runs there with this command's settings, not an installation of its own",
@@ -85,25 +112,36 @@ def run(options: argparse.Namespace, out: Callable[[str], object]) -> int:
 
 def _measure(options: argparse.Namespace) -> Report:
     _progress(f"measuring {options.url}" if options.url else "starting an installation")
-    with running_place(options.url) if options.url else own_place(_progress) as place:
+    symbols = feeds.SYMBOLS if options.feeds else stops.SYMBOLS if options.stops else options.symbols
+    with _place(options) as place:
         run_id = secrets.token_hex(4)
-        markets = place.markets(options.symbols)
-        traders = place.create_traders(run_id, TRADERS, markets)
+        markets = place.markets(symbols)
+        traders = place.create_traders(run_id, stops.TRADERS if options.stops else TRADERS, markets)
         requests = Requests(place.host, place.port, run_id, traders, markets, options.sizes)
-        bench = Bench(place, requests, options.symbols, options.seconds)
+        bench = Bench(place, requests, symbols, options.seconds)
         described, postgres = machine.describe(place.folder), machine.database(place.connection)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        scenarios.seed(bench)
-        results = list(_results(bench, _chosen(options), options.resting))
+        if not options.stops:  # whose prices are its own ticks
+            scenarios.seed(bench)
+        results = list(_results(bench, options))
         memory = usage.memory(place.pids())
     targets = [below("web resident MB a process", WEB_MB, memory["web"].peak)] if memory else []
     met = all(
         target.met for target in [*targets, *(target for result in results for target in result.targets)]
     )
-    return Report(started, described, postgres, options.symbols, results, memory, targets, met)
+    return Report(started, described, postgres, symbols, results, memory, targets, met)
 
 
-def _results(bench: Bench, names: list[str], resting: int) -> Iterator[Result]:
+def _place(options: argparse.Namespace) -> AbstractContextManager[Place]:
+    if options.feeds:
+        return own_place(_progress, feeds.settings(options.connections), feeds.SYMBOLS)
+    if options.stops:
+        return own_place(_progress, more_markets=stops.SYMBOLS)
+    return running_place(options.url) if options.url else own_place(_progress)
+
+
+def _results(bench: Bench, options: argparse.Namespace) -> Iterator[Result]:
+    names = _chosen(options)
     for name in SCENARIOS:
         if name in names:
             _progress(f"{name} ({bench.seconds:g} s)")
@@ -112,13 +150,23 @@ def _results(bench: Bench, names: list[str], resting: int) -> Iterator[Result]:
             if name == "batch" and "limit" in names:
                 _progress("limit")
                 yield limit.run(bench.place.connection, window, result)
+    if feeds.NAME in names:
+        _progress(f"{feeds.NAME} ({options.connections:,} connections, {bench.seconds:g} s)")
+        yield feeds.run(bench, options.connections)
+    if stops.NAME in names:
+        _progress(f"{stops.NAME} ({options.each:,} in each market)")
+        yield stops.run(bench, options.each, _progress)
     if "recovery" in names:
-        _progress(f"recovery ({resting:,} orders)")
-        yield recovery.run(bench, resting)
+        _progress(f"recovery ({options.resting:,} orders)")
+        yield recovery.run(bench, options.resting)
 
 
 def _chosen(options: argparse.Namespace) -> list[str]:
     """Scenarios to run; `limit` is nothing without `batch`, and nobody else's matcher is killed."""
+    if options.feeds:
+        return [feeds.NAME]
+    if options.stops:
+        return [stops.NAME]
     if options.limit:
         return ["batch", "limit"]
     names = options.only or [name for name in NAMES if not (options.url and name == "recovery")]
@@ -135,6 +183,14 @@ def _sizes(text: str) -> int:
 
 def _resting(text: str) -> int:
     return int(_between(int(text), 100, MOST_RESTING))
+
+
+def _each(text: str) -> int:
+    return int(_between(int(text), 100, MOST_RESTING))
+
+
+def _connections(text: str) -> int:
+    return int(_between(int(text), len(feeds.SYMBOLS), MOST_CONNECTIONS))
 
 
 def _between(value: float, least: float, most: float) -> float:

@@ -21,6 +21,9 @@ API = "/api/v1"
 MIDDLE = 1_000_000  # ticks
 JITTER = 20  # ticks around the middle at which orders trade
 DEPTH_FROM, DEPTH_STEP = 1_000, 10  # ticks from the middle at which orders rest for good
+STOP_STEP, STOP_LEVELS = 100, 5_000  # ticks from the middle at which stops wait, at so many prices a side
+STOP_LIMIT = 600_000  # ticks from the middle, away from all that trades, where a stop's limit is
+STOP_UNITS = 4  # so that even at the lowest price it is worth the least notional
 PAIRS = 4  # of a buying and a selling request, which a lane repeats
 ID_GROWTH = 10 - len(NUMBER)  # what an id is longer than its placeholder
 
@@ -83,6 +86,27 @@ class Requests:
             for lane in range(lanes)
         ]
 
+    def stops(self, name: str, lanes: int, market: int, batch: int, count: int) -> list[list[str]]:
+        """For each lane its share of `count` batches of stops in one market: half of the lanes buy, every other
+        stop has a limit, and none ever trades."""
+        return [
+            [
+                self._stop_batch(
+                    f"{self.prefix(name)}{lane}-",
+                    lane,
+                    self._markets[market],
+                    batch,
+                    turn * (lanes // 2) + lane // 2,
+                )
+                for turn in range(math.ceil(count / lanes))
+            ]
+            for lane in range(lanes)
+        ]
+
+    @property
+    def markets(self) -> Sequence[Steps]:
+        return self._markets
+
     def book(self, lanes: int) -> list[list[str]]:
         slugs = [market.slug for market in self._markets]
         return [[self._get(f"{API}/orderbook/{slugs[lane % len(slugs)]}")] for lane in range(lanes)]
@@ -110,6 +134,20 @@ class Requests:
             orders = [self._order(market, prefix, buying, 1, self._far(buying, levels)) for _ in range(batch)]
             requests.append(self._place(self._trader(lane, buying), orders, batch))
         return requests
+
+    def _stop_batch(self, prefix: str, lane: int, market: Steps, batch: int, number: int) -> str:
+        buying = lane % 2 == 0
+        away = 1 if buying else -1
+        orders = []
+        for place in range(number * batch, (number + 1) * batch):
+            stop = MIDDLE + away * STOP_STEP * (place % STOP_LEVELS + 1)
+            order = self._order(market, prefix, buying, STOP_UNITS, MIDDLE - away * STOP_LIMIT)
+            order |= {"order_type": "STOP_LIMIT", "stop_price": f"{stop * market.tick:f}"}
+            if place % 2:
+                order["order_type"] = "STOP"
+                del order["price"], order["time_in_force"]
+            orders.append(order)
+        return self._place(self._trader(lane, buying), orders, batch)
 
     def _near(self, buying: bool) -> int:
         distance = self._random.randint(0, JITTER)

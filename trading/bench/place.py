@@ -73,19 +73,42 @@ class Place:
 
 
 @contextmanager
-def own_place(progress: Callable[[str], None]) -> Iterator[Place]:
-    """A new installation with the demo, as `make up` runs it; nothing is left of it. Raises SetupError."""
+def own_place(
+    progress: Callable[[str], None],
+    settings: Mapping[str, str] | None = None,
+    more_markets: Sequence[str] = (),
+) -> Iterator[Place]:
+    """A new installation with the demo, as `make up` runs it; nothing is left of it. `settings` are by variable
+    name, `more_markets` are symbols of markets like the demo's ETH/USDT. Raises SetupError."""
     folder = Path(tempfile.mkdtemp(prefix="exchange-bench-"))
+    given = {**free_ports(), "EXCHANGE_DEMO": "true", **(settings or {})}
     try:
-        with Stack(folder / "home", {**free_ports(), "EXCHANGE_DEMO": "true"}, progress) as stack:
+        with Stack(folder / "home", given, progress) as stack:
             stack.prepare()
-            stack.start_processes()
-            stack.wait_ready()
-            port = int(stack.env["EXCHANGE_HTTP_PORT"])
             with psycopg.connect(stack.env["DATABASE_URL"], autocommit=True) as connection:
+                for number, symbol in enumerate(more_markets):
+                    _copy_market(connection, symbol, stack.groups[number % len(stack.groups)])
+                stack.start_processes()
+                stack.wait_ready()
+                port = int(stack.env["EXCHANGE_HTTP_PORT"])
                 yield Place("127.0.0.1", port, {**os.environ, **stack.env}, connection, folder, stack)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_market(connection: psycopg.Connection[Any], symbol: str, group: str) -> None:
+    """A market of a new asset for USDT, with the steps and limits of ETH/USDT."""
+    code = symbol.partition("/")[0]
+    connection.execute("INSERT INTO trading_asset (code, name, scale) VALUES (%s, %s, 8)", [code, code])
+    connection.execute(
+        """INSERT INTO trading_instrument SELECT copied.* FROM trading_instrument like_it
+             JOIN trading_asset base ON base.code = %s,
+             jsonb_populate_record(like_it, jsonb_build_object(
+                 'id', nextval(pg_get_serial_sequence('trading_instrument', 'id')),
+                 'symbol', %s::text, 'base_id', base.id, 'group_id', %s::text, 'market_symbol', '')) copied
+            WHERE like_it.symbol = 'ETH/USDT'""",
+        [code, symbol, group],
+    )
 
 
 @contextmanager

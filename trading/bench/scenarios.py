@@ -14,6 +14,7 @@ from trading.bench.load import Plan
 from trading.bench.orders import Requests
 from trading.bench.place import Place
 from trading.bench.result import Cpu, Result, Target, at_least, below, nothing
+from trading.bench.usage import Pids
 
 BATCH = 50
 RESTING_BATCH = 100
@@ -69,7 +70,13 @@ class Bench:
     seconds: float
 
     def plan(
-        self, lanes: Sequence[list[str]], *, batch: int = 0, reads: bool = False, requests: int = 0
+        self,
+        lanes: Sequence[list[str]],
+        *,
+        batch: int = 0,
+        reads: bool = False,
+        requests: int = 0,
+        rate: float = 0.0,
     ) -> Plan:
         fields = (
             ["symbol", "bids", "asks"]
@@ -89,15 +96,16 @@ class Bench:
             warm_up=0.0 if requests else min(WARM_UP, self.seconds),
             seconds=self.seconds,
             requests=requests,
+            rate=rate,
         )
 
 
 class Watch:
-    """Takes marks and processor times at the ends of a window."""
+    """Takes marks and processor times at the ends of a window; `more` are processes beside the place's."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, more: Pids | None = None) -> None:
         self._place = place
-        self._pids = place.pids()
+        self._pids = {**place.pids(), **(more or {})}
         self._marks: list[Mark] = []
         self._times: list[tuple[dict[str, float], float]] = []
 
