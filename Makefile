@@ -8,11 +8,12 @@ CHECK := DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127
 
 .PHONY: up test check faults bench lock install clean
 
+# `make up SIMULATE=1` has makers and takers trade the demo market.
 up: install
-	@exec $(RUN)/python manage.py up
+	@exec env $(if $(SIMULATE),EXCHANGE_SIMULATE=true) $(RUN)/python manage.py up
 
 test: check
-	$(RUN)/pytest
+	$(RUN)/pytest --numprocesses auto --dist loadfile
 
 check: install
 	$(RUN)/ruff check .

@@ -25,6 +25,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         services.start_for(item.path for item in session.items)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Each process has services of its own: what we set for ours is not for the others to find."""
+    for name in ("DJANGO_SETTINGS_MODULE", *services.stack.env):
+        os.environ.pop(name, None)
+
+
 def _empty_all_tables(
     self: DatabaseOperations, style: Any, tables: Iterable[str], **options: Any
 ) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -25,21 +26,59 @@ class Environment(BaseSettings):
 
     exchange_home: Path = Path(".exchange")
     exchange_demo: bool = False
+    exchange_simulate: bool = Field(False, description="true trades the demo market in `make up`")
     exchange_debug: bool = False
     exchange_bind: str = "127.0.0.1"
     exchange_http_port: int = Field(8080, ge=1, le=65535)
     exchange_ws_port: int = Field(8081, ge=1, le=65535)
+    exchange_stream_url: str = Field(
+        "",
+        pattern=r"^$|^wss?://[^\s;,]+$",
+        description="where browsers reach the stream, such as wss://stream.bank.example/stream",
+    )
     exchange_metrics_port: int = Field(9090, ge=1, le=65000)
-    exchange_allowed_hosts: str = "localhost,127.0.0.1,[::1]"
+    exchange_allowed_hosts: str = "localhost,.localhost,127.0.0.1,[::1]"
     exchange_web_workers: int = Field(1, ge=1, le=64)
     exchange_web_threads: int = Field(32, ge=1, le=512)
     exchange_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    exchange_price_ws_url: str = Field(
+        "wss://stream.binance.com:9443",
+        pattern="^(wss?://.+)?$",
+        description="ws:// or wss://; empty: not used",
+    )
+    exchange_price_rest_url: str = Field(
+        "https://api.binance.com",
+        pattern="^(https?://.+)?$",
+        description="http:// or https://; empty: not used",
+    )
+    exchange_price_ws_patience: float = Field(
+        5.0, gt=0, description="seconds without a frame until a price of the stream is stale"
+    )
+    exchange_price_rest_patience: float = Field(
+        5.0, gt=0, description="seconds without an answer until a polled price is stale"
+    )
+    exchange_price_settle: float = Field(
+        5.0, ge=0, description="seconds that a better source must be fresh to have the word again"
+    )
+    exchange_price_jump: Decimal = Field(
+        Decimal("0.2"),
+        gt=0,
+        description="a change between two prices that must last to be believed; 0.2 is 20 %",
+    )
 
     exchange_order_timeout: float = Field(
         2.0, gt=0, description="seconds to wait for the matcher before a 202"
     )
     exchange_order_rate: int = Field(
         10, ge=1, description="orders a second and user, where nothing else is set"
+    )
+
+    exchange_ws_per_address: int = Field(100, ge=1, description="WebSocket connections of one address")
+    exchange_ws_per_user: int = Field(20, ge=1, description="WebSocket connections signed in as one user")
+    exchange_ws_subscriptions: int = Field(100, ge=1, description="channels of one WebSocket connection")
+    exchange_ws_forwarded_header: str = Field(
+        "", description="header with the client's address, where a proxy of yours sets it: X-Forwarded-For"
     )
 
 

@@ -1,9 +1,9 @@
-"""What runs: asked by load balancers, by `up` and by the page at `/`.
+"""What runs: asked by load balancers, by `up` and by the page at `/status`.
 
-PostgreSQL is asked directly. A matcher or the stream is alive if its heartbeat is in Redis
-(`matcher:{group}`, `stream`; each expires a few seconds after its process). While Redis is away, a matcher is
-taken to be alive if its group's advisory lock is held, which PostgreSQL gives back when the worker's
-connection ends.
+PostgreSQL is asked directly. A matcher, the stream or the prices are alive if their heartbeat is in Redis
+(`matcher:{group}`, `stream`, `prices:alive`; each expires a few seconds after its process). While Redis is
+away, a matcher is taken to be alive if its group's advisory lock is held, which PostgreSQL gives back when the
+worker's connection ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from drf_spectacular.utils import extend_schema
 from exchange.api import ApiView, answer
 from exchange.redis import client
 from exchange.schema import answers
-from marketdata.hub import ALIVE_KEY
+from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
+from marketdata.stream import ALIVE_KEY
 from trading.settlement import LOCK_CLASS
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class Survey(msgspec.Struct, frozen=True):
     postgresql: bool
     redis: bool
     stream: State
+    prices: State
     matchers: list[Matcher]
 
     @property
@@ -63,6 +65,7 @@ class Survey(msgspec.Struct, frozen=True):
             "postgresql": _state(self.postgresql),
             "redis": _state(self.redis),
             "stream": self.stream,
+            "prices": self.prices,
             **matchers,
         }
 
@@ -90,8 +93,8 @@ def survey() -> Survey:
             epoch, sequence = beat.epoch, max(sequence, beat.sequence)
             updated_at = beat.timestamp
         matchers.append(Matcher(name, alive, epoch, sequence, updated_at))
-    stream: State = "unknown" if beats is None else _state(ALIVE_KEY in beats)
-    return Survey(rows is not None, beats is not None, stream, matchers)
+    stream, prices = (_alive(beats, key) for key in (ALIVE_KEY, PRICES_KEY))
+    return Survey(rows is not None, beats is not None, stream, prices, matchers)
 
 
 class Beat(msgspec.Struct):
@@ -107,6 +110,10 @@ def _state(up: bool) -> State:
     return "up" if up else "down"
 
 
+def _alive(beats: dict[str, Beat] | None, key: str) -> State:
+    return "unknown" if beats is None else _state(key in beats)
+
+
 def _groups() -> list[tuple[str, int, int, datetime | None, bool]] | None:
     """None: PostgreSQL is away."""
     try:
@@ -120,7 +127,7 @@ def _groups() -> list[tuple[str, int, int, datetime | None, bool]] | None:
 
 def _beats(keys: list[str]) -> dict[str, Beat] | None:
     """The heartbeats there are. None: Redis is away."""
-    keys = [*keys, ALIVE_KEY]
+    keys = [*keys, ALIVE_KEY, PRICES_KEY]
     try:
         values = client().mget(keys)
     except redis.RedisError:

@@ -7,8 +7,8 @@
         stack.kill("postgres")                # comes back by itself
 
 `make up`, the tests, the bench and the fault trials are built on it. The processes are named `postgres`,
-`valkey`, `web`, `stream`, `worker`, `beat` and `matcher-GROUP`. It imports no Django: what needs Django
-runs as a process.
+`valkey`, `web`, `stream`, `prices`, `worker`, `stops`, `beat`, `matcher-GROUP` and, where it was asked for,
+`simulate`. It imports no Django: what needs Django runs as a process.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ METRICS_OFFSETS = {
     "web": 0,
     "stream": 1,
     "worker": 2,
+    "prices": 3,
+    "stops": 4,
     MATCHER: 10,
 }  # matchers: 10, 11, … in the groups' order
 MOST_MATCHERS = 20
@@ -174,14 +176,22 @@ class Stack:
         for group in self.groups:
             self._run(MATCHER + group, "matcher", "--group", group)
         self._run("worker", "celery_worker")
+        self._run("stops", "celery_worker", "--queue", "stops")
         self._run("beat", "celery_beat")
+        self._run("prices", "prices")
         self._run("stream", "stream")
         self._run("web", "web")
+
+    def start_simulation(self) -> None:
+        """Makers and takers for the demo market; `wait_ready` has seen it open."""
+        self._run("simulate", "simulate")
 
     def check_ports(self) -> None:
         """Raises SetupError if a port we need is taken."""
         wanted = [("EXCHANGE_HTTP_PORT", 0), ("EXCHANGE_WS_PORT", 0)]
-        wanted += [("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[name]) for name in ("web", "stream", "worker")]
+        wanted += [
+            ("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[name]) for name in METRICS_OFFSETS if name != MATCHER
+        ]
         wanted += [
             ("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[MATCHER] + number) for number in range(len(self.groups))
         ]
@@ -204,9 +214,12 @@ class Stack:
             pause.wait(0.1)
 
     def close(self) -> None:
-        """End all: first what takes requests, then what serves it, Valkey and PostgreSQL last."""
-        front, back = ("web", "stream", "beat"), ("worker", *(MATCHER + group for group in self.groups))
-        for names in (front, back, ("valkey",), ("postgres",)):
+        """End all: first who trades, then what takes requests, what serves it, Valkey and PostgreSQL last."""
+        front, back = (
+            ("web", "stream", "prices", "beat"),
+            ("worker", "stops", *(MATCHER + group for group in self.groups)),
+        )
+        for names in (("simulate",), front, back, ("valkey",), ("postgres",)):
             keepers = [self._keepers.pop(name) for name in names if name in self._keepers]
             for keeper in keepers:
                 keeper.ask_to_stop()

@@ -67,6 +67,8 @@ def _start(stack: Stack, progress: Progress) -> None:
     os.environ.update(stack.env)
     from exchange.env import env  # here, because it checks what `open` has just settled
 
+    if env.exchange_simulate and not env.exchange_demo:
+        raise SetupError("EXCHANGE_SIMULATE trades the demo market: it needs EXCHANGE_DEMO=true")
     stack.check_ports()
     progress.say(f"MyTrader, in {stack.home.root}")
     stack.start_services()
@@ -75,9 +77,12 @@ def _start(stack: Stack, progress: Progress) -> None:
     stack.start_processes()
     stack.wait_ready()
     progress.done("web, stream, worker, beat, matchers: " + ", ".join(stack.groups))
+    if env.exchange_simulate:
+        stack.start_simulation()
     progress.say(f"ready after {time.monotonic() - progress.first:.1f} s\n")
     web = f"http://{reachable(env.exchange_bind)}:{env.exchange_http_port}"
-    progress.say(f"  start page   {web}/")
+    progress.say(f"  terminal     {web}/")
+    progress.say(f"  status       {web}/status")
     progress.say(f"  API          {web}/api/docs")
     progress.say(f"  back office  {web}/admin/")
     progress.say(f"  WebSocket    ws://{reachable(env.exchange_bind)}:{env.exchange_ws_port}/")
@@ -99,6 +104,7 @@ def _given() -> dict[str, str]:
     }
     if "DATABASE_URL" not in given:
         given.setdefault("EXCHANGE_DEMO", "true")
+    given.setdefault("EXCHANGE_SIMULATE", "false")  # whatever it was the last time
     return given
 
 

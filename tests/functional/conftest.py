@@ -14,7 +14,7 @@ TRADERS_AT_ONCE = 70
 FAST = 100_000  # orders a second: a story is not about the rate
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home: Path = tmp_path_factory.mktemp("live")
     with Stack(home, {**free_ports(), "EXCHANGE_DEMO": "true"}) as stack:
@@ -24,7 +24,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield Live(stack)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pool(live: Live) -> Iterator[Trader]:
     def endless() -> Iterator[Trader]:
         batch = 0
@@ -35,7 +35,7 @@ def pool(live: Live) -> Iterator[Trader]:
     return endless()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def someone(pool: Iterator[Trader]) -> Trader:
     """A trader for tests that do not mind what has happened before."""
     return next(pool)

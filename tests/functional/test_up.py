@@ -22,7 +22,18 @@ from exchange.embedded.stack import GIVEN, MARK, PROJECT, free_ports
 
 PATIENCE = 90.0  # seconds to start or end, on a busy machine
 LAST_LINE = "Ctrl-C ends it."
-PROCESSES = {"postgres", "valkey", "web", "stream", "worker", "beat", "matcher-alpha", "matcher-beta"}
+PROCESSES = {
+    "postgres",
+    "valkey",
+    "web",
+    "stream",
+    "prices",
+    "worker",
+    "stops",
+    "beat",
+    "matcher-alpha",
+    "matcher-beta",
+}
 
 
 @dataclass
@@ -128,9 +139,17 @@ def test_it_starts_answers_and_ends(home: Path) -> None:
     with up(home) as running:
         running.expect("trader01@demo.exchange")
         running.expect(LAST_LINE)
-        for path in ("/", "/api/v1/health/live", "/api/v1/health/ready", "/api/docs", "/api/schema"):
+        for path in (
+            "/status",
+            "/trade/BTC-USDT",
+            "/api/v1/health/live",
+            "/api/v1/health/ready",
+            "/api/docs",
+            "/api/schema",
+        ):
             assert running.status(path) == http.client.OK, path
-        assert running.status("/admin/") == http.client.FOUND
+        for path in ("/", "/admin/"):
+            assert running.status(path) == http.client.FOUND, path
         assert {path.stem for path in (home / "log").glob("*.log")} >= PROCESSES
         children = running.children()
         assert running.end(signal.SIGINT) == 0, running.lines

@@ -25,7 +25,8 @@ from exchange.members import session, tokens
 from exchange.members.models import Institution, User
 from exchange.redis import client as redis_client
 from exchange.redis import connect
-from marketdata.hub import ALIVE_KEY
+from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
+from marketdata.stream import ALIVE_KEY
 from matching.models import SymbolGroup
 from trading.settlement import LOCK_CLASS
 
@@ -222,7 +223,8 @@ def test_ready_needs_every_matcher() -> None:
     SymbolGroup.objects.create(name="alpha")
     SymbolGroup.objects.create(name="beta")
     beat("alpha")
-    redis_client().set(ALIVE_KEY, json.dumps({"timestamp": datetime.now(UTC).isoformat(), "connections": 0}))
+    alive = json.dumps({"timestamp": datetime.now(UTC).isoformat(), "connections": 0})
+    redis_client().mset({ALIVE_KEY: alive, PRICES_KEY: alive})
     status, found = ready()
     assert (status, found["status"]) == (503, "unavailable")
     assert found["checks"]["matcher:beta"] == "down"
@@ -235,6 +237,7 @@ def test_ready_needs_every_matcher() -> None:
                 "postgresql": "up",
                 "redis": "up",
                 "stream": "up",
+                "prices": "up",
                 "matcher:alpha": "up",
                 "matcher:beta": "up",
             },
@@ -261,6 +264,7 @@ def test_without_redis_a_matcher_lives_while_it_holds_its_lock(monkeypatch: pyte
         "postgresql": "up",
         "redis": "down",
         "stream": "unknown",
+        "prices": "unknown",
         "matcher:alpha": "up",
     }
 
