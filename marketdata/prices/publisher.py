@@ -7,9 +7,11 @@
                   triggers a stop.
 `stops:moved`     set of symbols to be looked at; each symbol once a second, so that none is forgotten for good
 `stops:poked`     there while a check of the stops is on its way; whoever sets it sends the task
+                  (for a market without stops none is sent: beat looks each second anyway)
 `prices:alive`    {timestamp, instruments}, gone a few seconds after this process
 
-`trading.stops` reads the three of the stops, and takes `stops:poked` off.
+`trading.stops` reads the three of the stops, takes `stops:poked` off, and keeps the sorted sets
+`stops:{symbol}:BUY` and `:SELL`.
 """
 
 from __future__ import annotations
@@ -63,17 +65,20 @@ class Publisher:
         for each in news:
             _queue(pipe, each)
         pipe.expire(STOP_PRICES, STOP_PRICES_SECONDS)
-        moved = any(each.moved for each in news)
-        if moved:
-            pipe.set(POKED, 1, nx=True, px=POKED_MILLISECONDS)
+        moved = [each.listed.symbol for each in news if each.moved]
+        for symbol in moved:
+            pipe.zcard(f"stops:{symbol}:BUY")
+            pipe.zcard(f"stops:{symbol}:SELL")
         try:
             answers = await pipe.execute()
+            stops = sum(answers[len(answers) - 2 * len(moved) :])
+            poke = bool(stops and await self._redis.set(POKED, 1, nx=True, px=POKED_MILLISECONDS))
         except redis.RedisError as error:
             self._circuit.failed(error)
             return False, False
         self._circuit.works()
         self._first = False
-        return True, moved and bool(answers[-1])
+        return True, poke
 
     async def beat(self, instruments: int) -> None:
         if self._circuit.away():

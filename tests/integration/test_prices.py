@@ -174,6 +174,7 @@ def tell_own(desk: Desk, price: str) -> None:
 def test_recorded_frames_are_followed(
     outside: Outside, follow: Follow, settings_of: Settings, desk: Desk
 ) -> None:
+    desk.client.zadd(f"stops:{SYMBOL}:BUY", {"a stop": 1})
     recorded = {quotes.parse(price) for price in trades(OUTSIDE)}
     last = quotes.parse(trades(OUTSIDE)[-1])
     with follow(replace(settings_of, rest_url="")) as readers:

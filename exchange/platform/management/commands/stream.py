@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from typing import Any
@@ -43,6 +44,8 @@ class Command(BaseCommand):
                 server.stop()
 
         def ready() -> None:
+            gc.collect()
+            gc.freeze()  # what is loaded now stays: a full collection of it would hold all clients up
             running.append(asyncio.get_event_loop().create_task(hub.run()))
             running[0].add_done_callback(ended)
 
