@@ -6,14 +6,18 @@ RUN := .venv/bin
 CHECK := DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0 \
          SECRET_KEY=only-for-checks-that-keep-no-secret-at-all-0123456789 EXCHANGE_HOME=.exchange-check
 
-.PHONY: up test check faults bench lock install clean
+.PHONY: up test test-long check faults bench lock install clean
 
 # `make up SIMULATE=1` has makers and takers trade the demo market.
 up: install
 	@exec env $(if $(SIMULATE),EXCHANGE_SIMULATE=true) $(RUN)/python manage.py up
 
 test: check
-	$(RUN)/pytest --numprocesses auto --dist loadfile
+	$(RUN)/pytest -m "not long" --numprocesses 3 --dist loadgroup
+
+# The benches of feeds and stops, small.
+test-long: install
+	$(RUN)/pytest -m long
 
 check: install
 	$(RUN)/ruff check .

@@ -6,17 +6,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from exchange.embedded.stack import Stack, free_ports
 from tests.browser.terminal import Terminal
-from tests.functional.conftest import alice, bob, new_trader, pool
 from tests.functional.live import Live
-
-__all__ = ["alice", "bob", "new_trader", "pool"]  # traders as in the stories over REST
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -28,7 +23,6 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
 ]
 DESKTOP, PHONE = (1440, 900), (390, 844)
-OTHER_HOST = "second.localhost"  # browsers take every name below localhost for this machine
 PATIENCE_MS = 10_000
 
 Open = Callable[..., Terminal]
@@ -43,23 +37,6 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-
-
-@pytest.fixture(scope="package")
-def live(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    home: Path = tmp_path_factory.mktemp("browser")
-    given = {
-        **free_ports(),
-        "EXCHANGE_DEMO": "true",
-        "EXCHANGE_ALLOWED_HOSTS": f"localhost,127.0.0.1,{OTHER_HOST}",
-        "EXCHANGE_PRICE_WS_URL": "",
-        "EXCHANGE_PRICE_REST_URL": "",
-    }
-    with Stack(home, given) as stack:
-        stack.prepare()
-        stack.start_processes()
-        stack.wait_ready()
-        yield Live(stack)
 
 
 @pytest.fixture

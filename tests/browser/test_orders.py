@@ -66,6 +66,9 @@ def test_stops_wait_and_go_when_their_price_is_traded(
     terminal: Terminal, alice: Trader, bob: Trader, new_trader: Callable[[], Trader]
 ) -> None:
     carol = new_trader()
+    bob.buy("0.1", "50000")
+    carol.sell("0.1", "50000")
+    expect(terminal.get("ticker-price")).to_have_text("50,000.00")
     terminal.sign_in(alice)
     terminal.place("SELL", "STOP", "0.1", stop="40000")
     (stop,) = terminal.open_orders(1)

@@ -6,8 +6,9 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OTHER_HOST, PHONE, Open
+from tests.browser.conftest import PHONE, Open
 from tests.browser.terminal import Terminal
+from tests.conftest import OTHER_HOST
 from tests.functional.live import Live, Trader
 
 VIEWS = ("chart", "book", "order", "account", "markets")

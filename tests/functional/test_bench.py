@@ -68,6 +68,7 @@ def test_a_small_run(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(PATIENCE + 30)
 def test_the_feed(tmp_path: Path) -> None:
     done = bench("--feeds", "--json", "--seconds", "2", "--connections", "50", home=tmp_path)
@@ -84,6 +85,7 @@ def test_the_feed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(2 * PATIENCE + 30)
 def test_stops(tmp_path: Path) -> None:
     done = bench("--stops", "--json", "--seconds", "2", "--each", "100", home=tmp_path)

@@ -130,7 +130,7 @@ def test_an_email_that_is_taken_is_left_alone_and_the_others_are_made(few_trader
 
 
 WRONG = [
-    (["x@demo.exchange", "--institution", "nobody"], "there is: demo"),
+    (["x@demo.exchange", "--institution", "nobody"], "there is: crescent, demo"),
     (["x@demo.exchange", "--institution", "demo", "--fund", "XRP=1"], "BTC, ETH, TRY, USDT"),
     (["x@demo.exchange", "--institution", "demo", "--fund", "BTC"], "must be positive"),
     (["x@demo.exchange", "--institution", "demo", "--fund", "BTC=NaN"], "must be positive"),

@@ -415,8 +415,8 @@ CASES = [
         "an instrument is of no use",
         [
             "INSERT INTO trading_instrument (symbol, base_id, quote_id, tick_size, lot_size, min_quantity,"
-            " max_quantity, min_notional, collar, status) VALUES"
-            " ('ETH/USDT', {eth}, {usdt}, 0.0001, 0.0001, 1, 1, 1, 0.05, 'TRADING')"
+            " max_quantity, min_notional, collar, status, market_symbol, trigger_source) VALUES"
+            " ('ETH/USDT', {eth}, {usdt}, 0.0001, 0.0001, 1, 1, 1, 0.05, 'TRADING', '', 'LAST_TRADE')"
         ],
         {"books": "ETH/USDT: no market can be made of what is said of it"},
     ),

@@ -22,13 +22,11 @@ from trading.status import Status
 
 SEED = 11
 ROUNDS = (
-    "matcher-alpha",
-    "stream",
+    "matcher-alpha + stream",
     "flush",
     "valkey-down",
     "web + postgres",
     "matcher-beta + backend",
-    "valkey",
 )
 AWAY_SECONDS = 3.0
 

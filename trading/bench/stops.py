@@ -30,8 +30,12 @@ from trading.bench.ticks import Ticker, Triggers
 NAME = "stops"
 MARKETS = 50
 TICKED = [f"S{number:02d}/USDT" for number in range(1, MARKETS + 1)]
-SIZES = {"S98/USDT": 1, "S99/USDT": 1000}  # batches of stops in the markets that only show what a tick costs
-SYMBOLS = [*TICKED, *SIZES]
+FEWEST, MOST = (
+    "S98/USDT",
+    "S99/USDT",
+)  # markets that only show what a tick costs: a batch of stops, and ten times as
+# many stops as the others have
+SYMBOLS = [*TICKED, FEWEST, MOST]
 LANES = 8
 TICKS_PER_SECOND = 20.0
 QUIET_ROUNDS, QUIET_TICKS = 10, 30
@@ -55,7 +59,7 @@ def run(bench: Bench, each: int, progress: Callable[[str], None]) -> Result:
     ticker, triggers = Ticker(url, bench.requests.markets), Triggers(url, place.stack.groups, ids)
     with triggers.watched(), redis.Redis.from_url(url) as client:
         _wait_listed(client, placed)
-        sizes = {RESTING_BATCH * count: symbol for symbol, count in SIZES.items()} | {each: TICKED[0]}
+        sizes = {RESTING_BATCH * count: symbol for symbol, count in _batches(each).items()}
         progress("what a tick costs that lets nothing go")
         costs = _costs_ms(place, ticker, sizes)
         progress(f"{TICKS_PER_SECOND:g} ticks a second for {bench.seconds:g} s")
@@ -111,10 +115,16 @@ def run(bench: Bench, each: int, progress: Callable[[str], None]) -> Result:
     return result
 
 
+def _batches(each: int) -> dict[str, int]:
+    """How many batches of stops each market gets."""
+    usual = max(1, each // RESTING_BATCH)
+    return {**dict.fromkeys(reversed(TICKED), usual), FEWEST: 1, MOST: 10 * usual}
+
+
 def _place_stops(bench: Bench, each: int, progress: Callable[[str], None]) -> tuple[int, float]:
     """How many, and the seconds it took."""
     started, placed = time.monotonic(), 0
-    batches = dict.fromkeys(TICKED, max(1, each // RESTING_BATCH)) | SIZES
+    batches = _batches(each)
     for number, market in enumerate(bench.requests.markets):
         count = batches[market.symbol]
         lanes = bench.requests.stops(f"{NAME}-{number}", LANES, number, RESTING_BATCH, count)

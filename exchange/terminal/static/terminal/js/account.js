@@ -34,6 +34,7 @@ export class Account {
   #api;
   #feed;
   #placing = new Set(); // client_order_ids whose answer is still to come
+  #seen = 0; // counts what was learnt of orders, so that an answer knows what is newer than its question
   #turn = 0; // goes up when somebody else signs in: answers of before are not for them
 
   constructor(api, feed) {
@@ -60,13 +61,14 @@ export class Account {
   /** Open orders and balances by REST: at the start, and while the stream is away. */
   async refresh() {
     const turn = this.#turn;
+    const asked = this.#seen;
     try {
       const [orders, balances] = await Promise.all([
         this.#api.get("orders", { status: OPEN_STATUSES, limit: 500 }),
         this.#api.get("balances"),
       ]);
       if (turn !== this.#turn) return;
-      this.#replace(orders.items.map((order) => ({ ...order, at: Date.parse(order.updated_at) })));
+      this.#replace(orders.items.map((order) => ({ ...order, at: Date.parse(order.updated_at) })), asked);
       this.#money(balances.items);
     } catch (problem) {
       toast(explain(problem), "bad");
@@ -132,12 +134,16 @@ export class Account {
     else this.#put({ ...message.data, at });
   }
 
-  /** All open orders as of now; what is missing has ended meanwhile, so the history is read again. */
-  #replace(orders) {
+  /**
+   * All open orders as of when there had been `asked` news (none given: as of now); what is missing has ended
+   * meanwhile, so the history is read again.
+   */
+  #replace(orders, asked = Infinity) {
     const before = this.open;
-    this.open = new Map([...before].filter(([, order]) => order.status === "SENDING"));
+    this.open = new Map([...before].filter(([, order]) => order.status === "SENDING" || order.seen > asked));
     for (const order of orders) {
       const known = before.get(order.client_order_id);
+      if ((known ?? this.history.items.get(order.client_order_id))?.seen > asked) continue;
       this.open.set(order.client_order_id, known && known.at > order.at ? known : order);
     }
     if ([...before.keys()].some((key) => !this.open.has(key))) this.#reread();
@@ -158,7 +164,7 @@ export class Account {
     const key = order.client_order_id;
     const known = this.open.get(key) ?? this.history.items.get(key);
     if (known && (known.at > order.at || (isClosed(known) && !isClosed(order)))) return;
-    const whole = { ...known, ...order, doing: isClosed(order) ? null : (known?.doing ?? null) };
+    const whole = { ...known, ...order, seen: ++this.#seen, doing: isClosed(order) ? null : (known?.doing ?? null) };
     if (isClosed(whole)) {
       const was = this.open.delete(key);
       this.history.items = new Map([[key, whole], ...[...this.history.items].filter(([other]) => other !== key)]);
