@@ -132,7 +132,9 @@ def test_the_ticker_follows_within_moments(live: Live, traded: list[Any], alice:
     assert Decimal(ticker["low"]) == min(Decimal(each["price"]) for each in trades)
     assert Decimal(ticker["volume"]) == sum(Decimal(each["quantity"]) for each in trades)
     assert Decimal(ticker["change"]) == Decimal(ticker["last"]) - Decimal(ticker["open"])
-    listed = next(each for each in live.public.get("/tickers").json()["items"] if each["symbol"] == "BTC/USDT")
+    listed = next(
+        each for each in live.public.get("/tickers").json()["items"] if each["symbol"] == "BTC/USDT"
+    )
     assert (listed["last"], listed["volume"]) == (ticker["last"], ticker["volume"])
 
 
