@@ -16,6 +16,7 @@ TRADERS_AT_ONCE = 70
 FAST = 100_000  # orders a second: a story is not about the rate
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread over processes file by file, but one process has the running exchange."""
     for item in items:
