@@ -13,7 +13,7 @@ up: install
 	@exec env $(if $(SIMULATE),EXCHANGE_SIMULATE=true) $(RUN)/python manage.py up
 
 test: check
-	$(RUN)/pytest -m "not long" --numprocesses 3 --dist loadgroup
+	$(RUN)/pytest -m "not long" --numprocesses 2 --dist loadgroup
 
 # The benches of feeds and stops, small.
 test-long: install

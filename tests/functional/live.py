@@ -15,6 +15,7 @@ import httpx
 from exchange.embedded.stack import PROJECT, Stack
 
 PASSWORD = "correct-horse-battery"
+FRESH = httpx.Limits(keepalive_expiry=1.0)  # an older connection may be one to a process of before
 FUNDS = {"BTC": "10", "ETH": "100", "USDT": "1000000"}
 _numbers = itertools.count(1)
 
@@ -25,7 +26,9 @@ class Trader:
     def __init__(self, url: str, email: str, token: str) -> None:
         self.email = email
         self.token = token
-        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self.http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30, limits=FRESH
+        )
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The answer's body; the request must succeed."""
@@ -78,7 +81,7 @@ class Live:
         self.stack = stack
         self.host = f"http://127.0.0.1:{stack.env['EXCHANGE_HTTP_PORT']}"
         self.url = f"{self.host}/api/v1"
-        self.public = httpx.Client(base_url=self.url, timeout=30)
+        self.public = httpx.Client(base_url=self.url, timeout=30, limits=FRESH)
 
     def manage(self, *arguments: str) -> str:
         """What a management command prints."""

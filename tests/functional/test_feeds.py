@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from marketdata.stream.limits import MESSAGES_A_SECOND
@@ -77,7 +77,7 @@ def feed(live: Live) -> Iterator[Feed]:
         while socket is None:
             try:
                 socket = opened.enter_context(connect(url, compression=None))
-            except OSError:
+            except (OSError, WebSocketException):
                 if time.monotonic() > deadline:
                     raise
         yield Feed(socket)

@@ -153,7 +153,7 @@ def follow(desk: Desk) -> Follow:
                 yield Readers(desk, channel, pokes)
             finally:
                 loop.call_soon_threadsafe(lambda: running[0].cancel())
-                thread.join(PATIENCE)
+                thread.join(3 * PATIENCE)
                 assert not thread.is_alive(), "the service does not stop"
                 loop.run_until_complete(loop.shutdown_default_executor())
                 loop.close()

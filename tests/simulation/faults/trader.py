@@ -160,7 +160,7 @@ class Trader(threading.Thread):
                 case 202, _:
                     self._saw(body, "amend answered 202")
                     return False
-                case 409, "amendment_in_progress" | "order_pending":
+                case 409, "amendment_in_progress" | "order_pending" | "order_changed":
                     return False
                 case 409, "order_not_open":
                     self._saw_closed(body["order"], "amend answered 409")

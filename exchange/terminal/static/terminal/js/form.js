@@ -240,8 +240,8 @@ export class Form {
   }
 
   async #send() {
-    if (performance.now() - this.#sentAt < DOUBLE) return;
     const order = this.#order;
+    if (!order.quantity && performance.now() - this.#sentAt < DOUBLE) return; // a double click: it was emptied
     if (!this.#session.member) {
       byId("sign-in").click();
       return;
