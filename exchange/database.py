@@ -3,7 +3,7 @@
 `transaction()` opens it, at the edge: the caller's first line. What is inside gets the `Transaction` as an
 argument and so cannot run without one. Statements that nothing waits for are queued and go to the server
 together (libpq's pipeline mode). COPY can't be pipelined, so a queue is flushed before it; a few lines are
-inserted instead, as on a busy machine each round trip costs more than they do.
+inserted instead: a round trip costs more than they do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import psycopg
 from django.db import connections
 
 NULL = r"\N"  # as a COPY field
-FEW = 32  # lines up to which an INSERT in the pipeline beats a COPY
+FEW = 32  # lines that are inserted in the pipeline instead of a COPY of their own
 STATEMENTS = 1000  # prepared on a connection: an INSERT has one for each number of lines
 
 

@@ -81,39 +81,15 @@ def live(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def traders(live: Live) -> Iterator[Trader]:
+def pool(live: Live) -> Iterator[Trader]:
+    """The other stories' fixtures take traders from it."""
     return iter(live.hire("stopper", 20, order_rate=100_000))
 
 
-@pytest.fixture
-def new_trader(traders: Iterator[Trader]) -> Iterator[Callable[[], Trader]]:
-    """As in the other stories: their open orders are cancelled afterwards."""
-    hired: list[Trader] = []
-
-    def hire() -> Trader:
-        hired.append(next(traders))
-        return hired[-1]
-
-    yield hire
-    for trader in hired:
-        trader.http.delete("/orders").raise_for_status()
-        trader.http.close()
-
-
-@pytest.fixture
-def alice(new_trader: Callable[[], Trader]) -> Trader:
-    return new_trader()
-
-
-@pytest.fixture
-def bob(new_trader: Callable[[], Trader]) -> Trader:
-    return new_trader()
-
-
 @pytest.fixture(scope="module")
-def trade_at(traders: Iterator[Trader], store: redis.Redis) -> Callable[[str], None]:
+def trade_at(pool: Iterator[Trader], store: redis.Redis) -> Callable[[str], None]:
     """Make it the last price of BTC/USDT, between two others, and wait until it is the price of stops."""
-    seller, buyer = next(traders), next(traders)
+    seller, buyer = next(pool), next(pool)
 
     def trade(price: str) -> None:
         assert seller.sell("0.001", price)["status"] == "OPEN"
