@@ -9,7 +9,6 @@ because market data does not import trading.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -19,6 +18,7 @@ from msgspec import Meta
 
 from exchange.recent import Recent
 from exchange.redis import Circuit, client
+from exchange.times import now_text
 from matching.snapshot import DEPTH
 
 KEEP_SECONDS = 0.1
@@ -115,5 +115,5 @@ def _from_orders(symbol: str) -> bytes | None:
         bids = cursor.fetchall()
         cursor.execute(_ASKS, [*places, instrument, "SELL"])
         asks = cursor.fetchall()
-    timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    timestamp = now_text()
     return _encode(BookView(symbol, None, timestamp, bids, asks))

@@ -1,8 +1,7 @@
-"""How market data writes numbers and times."""
+"""How market data writes numbers."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from matching.core.scale import trim
@@ -15,7 +14,3 @@ def plain(value: Decimal) -> str:
 
 def plain_or_none(value: Decimal | None) -> str | None:
     return None if value is None else plain(value)
-
-
-def rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import redis
 
+from exchange.times import now_text
 from matching import feed
 from matching.core.engine import Engine
 from matching.core.scale import InstrumentScale
@@ -42,7 +42,7 @@ class SnapshotWriter:
         return f"{book.best_bid or 0} {book.best_ask or 0}"
 
     def write(self, engine: Engine, sequence: int) -> None:
-        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        timestamp = now_text()
         pipe = self.client.pipeline(transaction=False)
         tops: dict[Any, Any] = {}
         for instrument, (symbol, scale) in self.symbols.items():

@@ -15,7 +15,6 @@ import gc
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import django.db
@@ -25,6 +24,7 @@ import structlog
 from redis.client import Pipeline
 
 from exchange import metrics
+from exchange.times import now_text
 from matching import feed, stream
 from matching.codec import Envelope, Reply
 from matching.core.engine import Engine
@@ -202,7 +202,7 @@ class Worker:
             self._snapshots.epoch,
             self._sequence,
             sequence,
-            datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            now_text(),
             [change for change in changes if change.bids or change.asks],
             settled.trade_notes,
             settled.order_notes,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
 
@@ -17,10 +16,10 @@ import httpx
 import msgspec
 import structlog
 
+from exchange.times import now_text
 from marketdata.prices.link import Link
 from marketdata.prices.quotes import Gate, Quote, Source, parse
 from marketdata.prices.stream import Tell
-from marketdata.text import rfc3339
 
 EVERY = 1.0  # seconds
 TIMEOUT = 3.0
@@ -128,7 +127,7 @@ class Poll:
             self._link.reject(error)
             return 0
         believed = 0
-        now, timestamp = time.monotonic(), rfc3339(datetime.now(UTC))
+        now, timestamp = time.monotonic(), now_text()
         for row in rows:
             try:
                 ticker = _ticker(row)

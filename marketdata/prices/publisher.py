@@ -17,14 +17,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
 
 import msgspec
 import redis
 
 from exchange.redis import Circuit, connect_async
+from exchange.times import now_text
 from marketdata.prices.board import News
-from marketdata.text import rfc3339
 
 CHANNEL = "prices"
 ALIVE_KEY = "prices:alive"  # read by exchange.health
@@ -83,7 +82,7 @@ class Publisher:
     async def beat(self, instruments: int) -> None:
         if self._circuit.away():
             return
-        alive = _encode({"timestamp": rfc3339(datetime.now(UTC)), "instruments": instruments})
+        alive = _encode({"timestamp": now_text(), "instruments": instruments})
         try:
             await self._redis.set(ALIVE_KEY, alive, ex=ALIVE_SECONDS)
         except redis.RedisError as error:

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 import psycopg
 
 from exchange.database import connect
+from exchange.times import rfc3339
 from marketdata.prices.board import Listed
 from marketdata.prices.choice import View
 from marketdata.prices.quotes import Quote
-from marketdata.text import plain, rfc3339
+from marketdata.text import plain
 
 T = TypeVar("T")
 

@@ -16,17 +16,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from exchange.times import now_text
 from marketdata.prices.choice import NEVER
 from marketdata.prices.link import Link
 from marketdata.prices.quotes import Gate, Quote, Source, parse
-from marketdata.text import rfc3339
 
 SILENCE = 15.0  # seconds
 STEADY = 10.0  # seconds of life after which the next try comes soon
@@ -110,7 +109,7 @@ class Stream:
         self._link.up()
         if price is not None:
             self.current.add(symbol)
-            self._tell(Source.BINANCE_WS, symbol, Quote(price, rfc3339(datetime.now(UTC))), now)
+            self._tell(Source.BINANCE_WS, symbol, Quote(price, now_text()), now)
 
     def _passes(self, symbol: str, price: str, now: float) -> bool:
         return self._gates.setdefault(symbol, Gate(self._jump)).passes(Decimal(price), now)

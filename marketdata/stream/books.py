@@ -16,8 +16,9 @@ import msgspec
 import redis
 import redis.asyncio
 
+from exchange.times import now_text
 from marketdata.stream.chain import Chain
-from marketdata.stream.channel import Channel, now_text
+from marketdata.stream.channel import Channel
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Book, BookChanges, BookSnapshot, OrderBookUpdate
 from marketdata.stream.replica import Replica, Side, View

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from exchange.times import rfc3339
 from marketdata.candles import intervals, selectors
 from marketdata.candles.intervals import WIDTHS
 from marketdata.models import Interval
@@ -145,7 +146,7 @@ class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], Told]):
     def _view(self, of: Growing) -> Candle:
         market = self._market
         return Candle(
-            of.start.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            rfc3339(of.start, "auto"),
             market.price(of.open),
             market.price(of.high),
             market.price(of.low),

@@ -13,9 +13,9 @@ import itertools
 import secrets
 from abc import ABC, abstractmethod
 from collections import deque
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
+from exchange.times import now_text
 from marketdata.stream.messages import ChannelMessage, encode
 from marketdata.stream.wire import frame
 
@@ -24,10 +24,6 @@ KEEP_BYTES = 256 * 1024
 
 _process = secrets.token_hex(4)
 _epochs = itertools.count(1)
-
-
-def now_text() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Subscriber(Protocol):

@@ -22,6 +22,7 @@ from exchange import decoding
 from exchange.env import env
 from exchange.errors import Problem, database_unavailable
 from exchange.members import session, tokens
+from exchange.times import rfc3339
 from marketdata.stream.connection import TOO_MANY, Connection
 from marketdata.stream.hub import Hub
 from marketdata.stream.limits import MAX_MESSAGE, MESSAGES_A_SECOND, Rate
@@ -87,7 +88,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         member = await database_sync_to_async(session.find)(message.token)
         expires_at = tokens.verify(message.token).expires_at
         hub.sign_in(self.connection, member, expires_at)
-        until = datetime.fromtimestamp(expires_at, tz=UTC).isoformat().replace("+00:00", "Z")
+        until = rfc3339(datetime.fromtimestamp(expires_at, tz=UTC), "auto")
         self.connection.tell(Ack("AUTH", id=_given(message.id), user_id=member.user_id, expires_at=until))
 
     async def subscribe(self, message: Subscribe) -> None:

@@ -23,9 +23,10 @@ from exchange.env import env
 from exchange.errors import Problem
 from exchange.members.session import Member
 from exchange.redis import connect_async
+from exchange.times import now_text
 from marketdata.stream import ALIVE_KEY
 from marketdata.stream.books import Books
-from marketdata.stream.channel import Channel, now_text
+from marketdata.stream.channel import Channel
 from marketdata.stream.connection import GOING_AWAY, Connection
 from marketdata.stream.factory import Factory
 from marketdata.stream.feed import Feed

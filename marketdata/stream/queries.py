@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from exchange import ids
+from exchange.times import rfc3339
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Balance, PublicTrade, UserOrder, UserTrade
 from marketdata.text import plain, plain_or_none
@@ -80,7 +81,7 @@ def trades(market: Market, limit: int) -> list[PublicTrade]:
             market.quantity(quantity),
             "SELL" if is_buyer_maker else "BUY",
             is_buyer_maker,
-            time_text(executed_at),
+            rfc3339(executed_at, "auto"),
         )
         for trade_id, number, price, quantity, is_buyer_maker, executed_at in reversed(found)
     ]
@@ -187,9 +188,5 @@ def _user_trade(
         fee=plain(fee),
         fee_asset=base if bought else quote,
         liquidity="MAKER" if is_buyer_maker is bought else "TAKER",
-        executed_at=time_text(executed_at),
+        executed_at=rfc3339(executed_at, "auto"),
     )
-
-
-def time_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

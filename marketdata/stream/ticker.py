@@ -14,11 +14,12 @@ import msgspec
 import redis
 import redis.asyncio
 
+from exchange.times import now_text
 from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
 from marketdata.stream.books import Books, KeptBook
 from marketdata.stream.chain import Chain
-from marketdata.stream.channel import Channel, now_text
+from marketdata.stream.channel import Channel
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Ticker, TickerMessage, TickerSnapshot
 from marketdata.stream.tasks import Tasks, Throttle

@@ -14,9 +14,10 @@ import msgspec
 import redis
 
 from exchange.redis import Circuit, client
+from exchange.times import rfc3339
 from marketdata.candles import intervals
 from marketdata.candles.statistics import Statistics, statistics
-from marketdata.text import plain, plain_or_none, rfc3339
+from marketdata.text import plain, plain_or_none
 
 CHANNEL = "tickers"
 REFRESH = timedelta(seconds=10)
