@@ -67,6 +67,34 @@ class Environment(BaseSettings):
         description="a change between two prices that must last to be believed; 0.2 is 20 %",
     )
 
+    kafka_brokers: str = Field(
+        "", description="host:port,host:port; empty: events stay in the outbox until there is one"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    kafka_username: str = ""
+    kafka_password: str = ""
+    kafka_ca_file: Path | None = Field(
+        None, description="PEM file with the authorities that sign the brokers'"
+    )
+    kafka_partitions: int = Field(6, ge=1, le=1000, description="of each topic that we create")
+    kafka_replication: int = Field(1, ge=1, le=9, description="copies of each topic that we create")
+    kafka_retention_hours: int = Field(720, ge=1, description="of each topic that we create")
+
+    wallet: Literal["ledger", "http"] = Field(
+        "ledger", description="http: a wallet service of the bank's own holds the funds"
+    )
+    wallet_url: str = Field("", pattern="^(https?://.+)?$", description="where that service answers")
+    wallet_token: str = Field("", description="bearer token for it")
+    wallet_timeout: float = Field(1.0, gt=0, description="seconds to wait for one answer of it")
+
+    email_url: str = Field(
+        "", pattern="^(smtps?://.+)?$", description="smtp://user:password@host:port; empty: to the console"
+    )
+    email_from: str = "exchange@localhost"
+    sms_url: str = Field("", pattern="^(https?://.+)?$", description="gateway for SMS; empty: to the console")
+    sms_token: str = Field("", description="bearer token for it")
+
     exchange_order_timeout: float = Field(
         2.0, gt=0, description="seconds to wait for the matcher before a 202"
     )

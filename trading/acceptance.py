@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 
 from exchange.database import NULL, Transaction, array, escape, transaction
+from exchange.events import outbox
 from matching.codec import Envelope, encode
 from matching.core.scale import minor_text
 from matching.core.types import Reason, Side
@@ -131,7 +132,7 @@ def _accept(
     stored = accepted.pending + accepted.rejected
     _write_changes(tx, changes, funds, now)
     turned_away = [_message(candidate, accepted.created_at) for candidate in accepted.rejected]
-    tx.copy(messages.TABLE, messages.COLUMNS, turned_away)
+    tx.copy(outbox.TABLE, outbox.COLUMNS, turned_away)
     tx.copy("trading_order", _ORDER_COLUMNS, [_line(candidate, now) for candidate in stored])
     return accepted
 

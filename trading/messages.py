@@ -1,16 +1,13 @@
 """Outbox lines: what other systems are told of orders and trades.
 
-Each function gives a ready COPY line for `COLUMNS`: the envelope is built as text because it is written once
-and forwarded as it is. Everything put in is known to need no escaping: ids, decimals, symbols, statuses and a
+Each function gives a ready line as `exchange.events.outbox.line` does: the envelope is built as text because
+it is written once and forwarded as it is. Everything put in is known to need no escaping: ids, decimals, symbols, statuses and a
 checked trace id.
 """
 
 from __future__ import annotations
 
 from exchange import ids
-
-TABLE = "events_outboxevent"
-COLUMNS = "topic, key, message"
 
 
 def order_event(

@@ -20,11 +20,12 @@ from redis.client import Pipeline
 
 from exchange import metrics
 from exchange.database import Transaction, array, transaction
+from exchange.events import outbox
 from matching.codec import Envelope, decode_envelope, encode
 from matching.core.commands import Place
 from matching.core.scale import minor_text
 from matching.worker import Applied
-from trading import ledger, messages
+from trading import ledger
 from trading.blotter import Blotter, Sheet, Working
 from trading.pending import PendingPlaces
 from trading.recovery import Owned, recover
@@ -144,7 +145,7 @@ class GroupSettlement:
         owned = (last, position, self.group, self.owned.epoch, self.owned.sequence)
         journal = encode([envelope for envelope, _, _ in applied])
         tx.queue(_CHECKPOINT_AND_JOURNAL, (*owned, first, journal, sheet.now), expect=1)
-        tx.copy(messages.TABLE, messages.COLUMNS, sheet.messages)
+        tx.copy(outbox.TABLE, outbox.COLUMNS, sheet.messages)
         tx.copy("trading_trade", _TRADE_COLUMNS, sheet.trades)
         ledger.write_transactions(tx, sheet.ledger)
         ledger.write_postings(tx, sheet.ledger)

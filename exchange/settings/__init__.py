@@ -33,7 +33,9 @@ INSTALLED_APPS = [
     "exchange.embedded",
     "exchange.platform",
     "exchange.terminal",
+    "exchange.notifications",
     "matching",
+    "risk",
     "trading",
     "marketdata",
 ]
