@@ -1,8 +1,8 @@
 """Outbox lines: what other systems are told of orders and trades.
 
 Each function gives a ready line as `exchange.events.outbox.line` does: the envelope is built as text because
-it is written once and forwarded as it is. Everything put in is known to need no escaping: ids, decimals, symbols, statuses and a
-checked trace id.
+it is written once and forwarded as it is. Everything put in is known to need no escaping: ids, decimals,
+symbols, statuses and a checked trace id.
 """
 
 from __future__ import annotations
