@@ -131,7 +131,12 @@ def raw_body(request: HttpRequest) -> bytes:
 
 def charge(member: Member, cost: int) -> dict[str, str]:
     """Spend `cost` orders of the member's rate; the RateLimit fields for the answer. Raises Problem 429."""
-    allowance = rate.spend(member, cost)
+    (allowance,) = rate.spend([rate.Spending(member, cost)])
+    return allowed(allowance, cost)
+
+
+def allowed(allowance: rate.Allowance, cost: int) -> dict[str, str]:
+    """The RateLimit fields of what was spent. Raises Problem 429 if it was too much."""
     if not allowance.allowed:
         raise rate.refusal(allowance, cost)
     return rate.headers(allowance)

@@ -81,8 +81,10 @@ class Settlement(Protocol):
     def still_pending(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """Those whose command has not been applied, in order, each once."""
 
-    def settle(self, applied: Sequence[Applied], position: str) -> Settled:
-        """Make it durable in one transaction."""
+    def settle(
+        self, applied: Sequence[Applied], position: str, changes: Sequence[feed.BookChange]
+    ) -> Settled:
+        """Make it durable in one transaction, and with it what changed in the books."""
 
     def announce(self, pipe: Pipeline, settled: Any) -> None:
         """Queue what the trading side itself keeps in Redis."""
@@ -185,16 +187,20 @@ class Worker:
             sequence += 1
             applied.append((envelope, sequence, self._engine.apply(envelope.command, sequence)))
         if applied:
+            instruments = {envelope.command.instrument for envelope in pending}
+            changes = [_book_change(self._engine, instrument) for instrument in instruments]
+            changes = [change for change in changes if change.bids or change.asks]
             started = time.perf_counter()
-            settled = self._settlement.settle(applied, position)
+            settled = self._settlement.settle(applied, position, changes)
             metrics.settlement_seconds.observe(time.perf_counter() - started)
             metrics.settlement_batch.observe(len(applied))
             metrics.commands.inc(len(applied))
-            self._tell(settled, sequence, {envelope.command.instrument for envelope in pending})
+            self._tell(settled, sequence, instruments, changes)
         self._sequence, self._position = sequence, position
 
-    def _tell(self, settled: Settled, sequence: int, instruments: set[int]) -> None:
-        changes = [_book_change(self._engine, instrument) for instrument in instruments]
+    def _tell(
+        self, settled: Settled, sequence: int, instruments: set[int], changes: list[feed.BookChange]
+    ) -> None:
         if not self._connected:
             return
         batch = feed.Batch(
@@ -203,7 +209,7 @@ class Worker:
             self._sequence,
             sequence,
             now_text(),
-            [change for change in changes if change.bids or change.asks],
+            changes,
             settled.trade_notes,
             settled.order_notes,
             settled.now.replace("+00:00", "Z"),

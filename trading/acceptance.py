@@ -25,6 +25,7 @@ from matching.core.scale import minor_text
 from matching.core.types import Reason, Side
 from trading import messages
 from trading.candidates import AT_MARKET, Candidate
+from trading.wallet import funding
 
 TRIES = 4
 
@@ -130,15 +131,23 @@ def _accept(
         else:
             accepted.pending.append(candidate)
     stored = accepted.pending + accepted.rejected
-    _write_changes(tx, changes, funds, now)
+    for change in changes:
+        account = change.hold_account
+        if change.hold and account and not _take(funds, account, change.hold, change.hold_scale):
+            change.refused = Reason.INSUFFICIENT_FUNDS
+    write_changes(tx, changes, now)
     turned_away = [_message(candidate, accepted.created_at) for candidate in accepted.rejected]
     tx.copy(outbox.TABLE, outbox.COLUMNS, turned_away)
     tx.copy("trading_order", _ORDER_COLUMNS, [_line(candidate, now) for candidate in stored])
+    if any(candidate.wallet_account for candidate in candidates):
+        funding.record(tx, accepted, now)
     return accepted
 
 
 def _hold(candidate: Candidate, funds: dict[int, Any]) -> bool:
     """Take the candidate's hold off what is there; if it is not, reject it."""
+    if candidate.wallet_account:
+        return True  # it comes in with the order
     draft = candidate.draft
     asset = draft.market.quote if draft.side is Side.BUY else draft.market.base
     if not _take(funds, candidate.hold_account, candidate.hold, asset.scale):
@@ -157,11 +166,8 @@ def _take(funds: dict[int, Any], account: int, amount: int, scale: int) -> bool:
     return enough
 
 
-def _write_changes(tx: Transaction, changes: Sequence[Change], funds: dict[int, Any], now: str) -> None:
-    for change in changes:
-        account = change.hold_account
-        if change.hold and account and not _take(funds, account, change.hold, change.hold_scale):
-            change.refused = Reason.INSUFFICIENT_FUNDS
+def write_changes(tx: Transaction, changes: Sequence[Change], now: str = "now") -> None:
+    """Make them durable; sets `refused` of those that cannot be."""
     wanted = [change for change in changes if not change.refused]
     if not wanted:
         return

@@ -53,6 +53,11 @@ class Working:
     reason: str = ""
     priority: int = 0
     trigger_price: int = 0
+    told_remaining: int = 0  # what the gate's counts know of it
+    told_notional: int = 0
+
+    def __post_init__(self) -> None:
+        self.told_remaining, self.told_notional = self.remaining, self.notional
 
     @property
     def held(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 import redis
 from django.db.models import Max, Min
@@ -21,6 +22,7 @@ from matching.core.commands import Place
 from matching.core.scale import PPM
 from matching.core.types import MarketStatus, OrderType, Reason, Side
 from matching.stream import read_tops
+from risk.gate import Ask, Refusal
 from trading.accounts import account_book
 from trading.catalog import Market
 from trading.models import FeeSchedule, Order
@@ -43,12 +45,14 @@ class Candidate:
         "fee_account",
         "hold",
         "hold_account",
+        "institution",
         "maker_rate",
         "number",
         "order_id",
         "reason",
         "receive_account",
         "taker_rate",
+        "wallet_account",
     )
 
     def __init__(self, draft: Draft, member: Member, tops: dict[int, Top]) -> None:
@@ -56,6 +60,7 @@ class Candidate:
         pays, gets = (market.quote, market.base) if buying else (market.base, market.quote)
         institution = member.institution_id or ""
         self.draft = draft
+        self.institution = institution
         self.order_id = uuid7()
         self.number = 0
         self.hold_account = account_book.of_user(draft.user_id, institution, pays.id)
@@ -63,7 +68,8 @@ class Candidate:
         self.fee_account = account_book.of_fees(institution, gets.id)
         self.maker_rate, self.taker_rate = _fees.rates(institution, market.id)
         self.bound = _bound(draft, tops)
-        self.reason: Reason | None = None
+        self.wallet_account = 0  # that funds come from which a bank's own wallet has reserved
+        self.reason: Reason | Refusal | None = None
         if market.status in REFUSING:
             self.reason = Reason.MARKET_HALTED
         elif not self.bound:
@@ -71,6 +77,13 @@ class Candidate:
         scale = market.scale
         self.hold = (
             scale.quote_minor(self.bound, draft.quantity) if buying else scale.base_minor(draft.quantity)
+        )
+
+    def ask(self) -> Ask:
+        draft = self.draft
+        limited = draft.type is OrderType.LIMIT
+        return ask_of(
+            draft.market, draft.user_id, self.institution, draft.side, draft.quantity, self.bound, limited
         )
 
     def envelope(self, reply_to: str) -> Envelope:
@@ -104,6 +117,27 @@ class Candidate:
 def prepare(drafts: Sequence[Draft], member: Member) -> list[Candidate]:
     tops = best_prices({draft.market for draft in drafts if draft.type is OrderType.MARKET})
     return [Candidate(draft, member, tops) for draft in drafts]
+
+
+def ask_of(
+    market: Market, user_id: str, institution: str, side: Side, lots: int, bound: int, limited: bool
+) -> Ask:
+    """An order as the pre-trade gate sees it; `bound` is the worst price it may trade at, in ticks, which its
+    owner named if it is `limited`."""
+    notional = Decimal(market.scale.quote_minor(bound, lots)).scaleb(-market.quote.scale)
+    return Ask(
+        user_id=user_id,
+        institution_id=institution,
+        instrument=market.id,
+        symbol=market.symbol,
+        base=market.base.id,
+        currency=market.quote.code,
+        buying=side is Side.BUY,
+        lots=lots,
+        lot_size=market.lot_size,
+        notional=notional,
+        limit_price=bound * market.tick_size if limited else None,
+    )
 
 
 def best_prices(markets: Iterable[Market]) -> dict[int, Top]:

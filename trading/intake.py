@@ -25,6 +25,7 @@ from exchange import metrics
 from exchange.database import connect
 from exchange.env import env
 from exchange.ids import uuid7
+from exchange.members.rate import Allowance, Spending, spend
 from exchange.members.session import Member
 from matching.codec import Envelope, OrderUpdate, Reply
 from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll, Halt, Resume
@@ -34,11 +35,13 @@ from trading.acceptance import Accepted, Change, accept
 from trading.candidates import Candidate, prepare
 from trading.catalog import Market, catalog
 from trading.dispatch import Dispatcher
+from trading.gatekeeper import judge_amendment, judged
 from trading.models import Order
 from trading.pending import sent_again
 from trading.replies import ReplyListener
 from trading.shapes import Draft, OrderView, draft_view
 from trading.status import Status
+from trading.wallet import funding
 
 log = structlog.get_logger(__name__)
 
@@ -75,11 +78,22 @@ class Changed(NamedTuple):
 
 
 class Request:
-    """What one caller waits for: new orders or changes, and the replies to them as they come."""
+    """What one caller waits for: new orders or changes, and the replies to them as they come.
 
-    def __init__(self, candidates: Sequence[Candidate] = (), changes: Sequence[Change] = ()) -> None:
+    New orders cost their caller some of the rate: `allowance` says what is left, and if it was not enough nothing
+    is done.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate] = (),
+        changes: Sequence[Change] = (),
+        spending: Spending | None = None,
+    ) -> None:
         self.candidates = candidates
         self.changes = changes
+        self.spending = spending
+        self.allowance: Allowance | None = None
         self.before: list[tuple[str, Envelope]] = []  # commands to be sent again, ahead of the changes
         self.accepted: Accepted | None = None
         self.replies: dict[str, Reply] = {}
@@ -138,12 +152,14 @@ class Intake:
             self.replies.give_up(command)
         if request.error is not None:
             raise request.error
+        if request.allowance is not None and not request.allowance.allowed:
+            return
         if request.accepted is None:
             raise psycopg.OperationalError("the database is too slow: nothing was committed in time")
 
     def _run(self) -> None:
         while True:
-            batch = self._next_batch()
+            batch = _charged(self._next_batch())
             try:
                 if batch:
                     self._process(batch)
@@ -165,8 +181,9 @@ class Intake:
         connection = self._live()
         candidates = [candidate for request in batch for candidate in request.candidates]
         changes = [change for request in batch for change in request.changes]
-        with metrics.intake_seconds.time():
+        with metrics.intake_seconds.time(), judged(connection, candidates) as judgement:
             accepted = accept(connection, candidates, changes)
+            judgement.keep(accepted.pending)
         metrics.intake_batch.observe(len(candidates) + len(changes))
         metrics.orders.labels("accepted").inc(len(accepted.pending))
         metrics.orders.labels("rejected").inc(len(accepted.rejected))
@@ -232,11 +249,31 @@ def intake() -> Intake:
     return started
 
 
-def place(drafts: Sequence[Draft], member: Member) -> list[Placed]:
-    """Place orders, in order; each is answered on its own. Raises psycopg.Error, django.db.Error."""
+def place(drafts: Sequence[Draft], member: Member, *, cost: int) -> tuple[Allowance, list[Placed]]:
+    """Place orders, in order; each is answered on its own. They cost `cost` orders of the member's rate: none is
+    placed if that is not allowed. Raises psycopg.Error, django.db.Error."""
     candidates = prepare(drafts, member)
-    request = Request(candidates=candidates)
+    request = Request(candidates=candidates, spending=Spending(member, cost))
+    if env.wallet == "http" and not _reserved(request):
+        assert request.allowance is not None
+        return request.allowance, []
     intake().submit(request, lambda: not orders.any_pending([c.order_id for c in candidates]))
+    assert request.allowance is not None, "it is charged before all else"
+    return request.allowance, _placed_all(request) if request.allowance.allowed else []
+
+
+def _reserved(request: Request) -> bool:
+    """Have the bank's own wallet reserve the funds, if the rate allows the orders. Raises WalletUnavailable."""
+    assert request.spending is not None
+    (request.allowance,) = spend([request.spending])
+    request.spending = None
+    if request.allowance.allowed:
+        funding.reserve(request.candidates)
+    return request.allowance.allowed
+
+
+def _placed_all(request: Request) -> list[Placed]:
+    candidates = request.candidates
     assert request.accepted is not None, "what is late was never committed"
     known = {candidate.order_id for candidate in request.accepted.known}
     late = [
@@ -294,16 +331,21 @@ def cancel(user_id: str, order_id: str, trace_id: str) -> Changed:
     return _change(order, Cancel(uuid7(), order.instrument_id, order_id), trace_id)
 
 
-def amend(user_id: str, order_id: str, *, price: int | None, quantity: int | None, trace_id: str) -> Changed:
-    """Change price (ticks) or total quantity (lots) of one of the user's orders; None leaves it as it is."""
-    order = orders.own_order(user_id, order_id)
+def amend(
+    member: Member, order_id: str, *, price: int | None, quantity: int | None, trace_id: str
+) -> Changed:
+    """Change price (ticks) or total quantity (lots) of one of the member's orders; None leaves it as it is."""
+    order = orders.own_order(member.user_id, order_id)
     if order is None:
         return Changed(None, ChangeOutcome.NOT_FOUND)
     if order.closed_at is not None:
         return _order_not_open(order)
     terms = amendments.terms(order, price, quantity)
-    if terms.refused:
-        return Changed(orders.order_view(order), ChangeOutcome.REFUSED, terms.refused)
+    if env.wallet == "http":
+        terms = funding.bounded(order, terms)
+    refused = terms.refused or judge_amendment(order, terms, member.institution_id or "")
+    if refused:
+        return Changed(orders.order_view(order), ChangeOutcome.REFUSED, refused)
     command = Amend(uuid7(), order.instrument_id, order_id, terms.bound, terms.quantity)
     return _change(order, command, trace_id, terms)
 
@@ -392,6 +434,17 @@ def _without_effect(command: AnyCommand, order: Order) -> str:
 
 def _order_not_open(order: Order) -> Changed:
     return Changed(orders.order_view(order), ChangeOutcome.REFUSED, "ORDER_NOT_OPEN")
+
+
+def _charged(batch: list[Request]) -> list[Request]:
+    """Those that their callers' rates allow; the others are answered."""
+    costly = [request for request in batch if request.spending is not None]
+    spent = spend([request.spending for request in costly if request.spending is not None])
+    for request, allowance in zip(costly, spent, strict=True):
+        request.allowance = allowance
+        if not allowance.allowed:
+            request.progress.set()
+    return [request for request in batch if request.allowance is None or request.allowance.allowed]
 
 
 def _commands(request: Request) -> list[str]:

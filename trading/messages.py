@@ -7,6 +7,8 @@ symbols, statuses and a checked trace id.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from exchange import ids
 
 
@@ -72,3 +74,25 @@ def market_event(*, symbol: str, status: str, trace_id: str, timestamp: str) -> 
         f'"schema_version":1,"timestamp":"{timestamp}","trace_id":"{trace_id}",'
         f'"payload":{{"symbol":"{symbol}","status":"{status}"}}}}\n'
     )
+
+
+def book_event(
+    *,
+    symbol: str,
+    sequence: int,
+    bids: Sequence[tuple[str, str]],
+    asks: Sequence[tuple[str, str]],
+    trace_id: str,
+    timestamp: str,
+) -> str:
+    """`orderbook.updates`, keyed by symbol: the levels that a settlement changed, each with its new quantity, 0
+    where it is gone. `sequence` is that of the last command in it."""
+    return (
+        f'orderbook.updates\t{symbol}\t{{"event_type":"BOOK_CHANGED","event_id":"{ids.uuid7()}",'
+        f'"schema_version":1,"timestamp":"{timestamp}","trace_id":"{trace_id}","payload":{{"symbol":"{symbol}",'
+        f'"sequence":{sequence},"bids":[{_levels(bids)}],"asks":[{_levels(asks)}]}}}}\n'
+    )
+
+
+def _levels(levels: Sequence[tuple[str, str]]) -> str:
+    return ",".join(f'["{price}","{quantity}"]' for price, quantity in levels)

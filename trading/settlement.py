@@ -8,7 +8,7 @@ in.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
@@ -21,12 +21,17 @@ from redis.client import Pipeline
 from exchange import metrics
 from exchange.database import Transaction, array, transaction
 from exchange.events import outbox
+from exchange.events.poke import poke
 from matching.codec import Envelope, decode_envelope, encode
 from matching.core.commands import Place
 from matching.core.scale import minor_text
+from matching.core.types import Side
+from matching.feed import BookChange, Levels
 from matching.worker import Applied
-from trading import ledger
+from risk import counts
+from trading import ledger, messages
 from trading.blotter import Blotter, Sheet, Working
+from trading.catalog import Market
 from trading.pending import PendingPlaces
 from trading.recovery import Owned, recover
 from trading.status import CLOSED
@@ -110,19 +115,24 @@ class GroupSettlement:
         places = self._places.read(self._live)  # read second: a command's order is among them
         return sorted([*places, *commands], key=lambda envelope: envelope.command.id)
 
-    def settle(self, applied: Sequence[Applied], position: str) -> Sheet:
+    def settle(self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()) -> Sheet:
         now = datetime.now(UTC)
         sheet = Sheet(now=now.isoformat(), now_us=int(now.timestamp() * 1_000_000))
         for envelope, _, events in applied:
             self._blotter.record(sheet, envelope, events)
+        sheet.messages += [
+            _book_message(self.owned.markets, each, applied[-1], sheet.now) for each in changes
+        ]
         with transaction(self._live) as tx:
             self._write(tx, sheet, applied, position)
+        poke()
         self.owned.sequence = applied[-1][1]
         metrics.fills.inc(len(sheet.trades))
         return sheet
 
     def announce(self, pipe: Pipeline, settled: Sheet) -> None:
-        """The stops that are armed now, and those that are armed no more."""
+        """The stops that are armed now and those that are armed no more; what became of counted orders."""
+        counts.tell(pipe, [told for order in settled.orders.values() if (told := _told(order))])
         for change in settled.stops:
             if change.price:
                 watchlist.arm(pipe, change.symbol, change.side, change.order_id, change.price)
@@ -173,6 +183,37 @@ class GroupSettlement:
                 return
             self._stop.wait(LOCK_RETRY_SECONDS)
         raise InterruptedError(f"stopped while another worker owns group {self.group}")
+
+
+def _told(order: Working) -> counts.Change | None:
+    """What happened to the order since the gate's counts were told of it, if it is anything they count."""
+    closed = order.status in CLOSED
+    remaining = 0 if closed else order.remaining
+    lots = remaining - order.told_remaining if order.side is Side.BUY else 0
+    unit = 10**order.market.quote.scale
+    notional = order.notional * 100 // unit - order.told_notional * 100 // unit
+    order.told_remaining, order.told_notional = remaining, order.notional
+    if not (closed or lots or notional):
+        return None
+    market = order.market
+    return counts.Change(order.user_id, market.id, market.quote.code, -int(closed), lots, notional)
+
+
+def _book_message(markets: Mapping[int, Market], change: BookChange, last: Applied, now: str) -> str:
+    market, (envelope, sequence, _) = markets[change.instrument], last
+    scale = market.scale
+
+    def levels(changed: Levels) -> list[tuple[str, str]]:
+        return [(scale.price_text(price), scale.quantity_text(lots)) for price, lots in changed]
+
+    return messages.book_event(
+        symbol=market.symbol,
+        sequence=sequence,
+        bids=levels(change.bids),
+        asks=levels(change.asks),
+        trace_id=envelope.trace_id,
+        timestamp=now,
+    )
 
 
 def _order_values(orders: Sequence[Working], now: str) -> tuple[str, ...]:

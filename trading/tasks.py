@@ -12,16 +12,21 @@ from celery import shared_task
 
 from exchange import partitions
 from exchange.database import connect, own_connection
+from exchange.env import env
 from exchange.redis import client
 from exchange.redis import connect as redis_client
 from matching import stream
 from matching.snapshot import heartbeat_key
+from trading import cancelling
 from trading.catalog import catalog
+from trading.dispatch import Dispatcher
 from trading.lost import LostCommands
 from trading.partitions import TABLES
 from trading.stops import watchlist
 from trading.stops.check import Checker
 from trading.stops.rebuild import differing
+from trading.wallet.client import WalletUnavailable
+from trading.wallet.closing import Closer
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +54,21 @@ def sweep() -> int:
     return sum(len(batch) for batch in found.values())
 
 
+@cache
+def _dispatcher() -> Dispatcher:
+    return Dispatcher()
+
+
+@shared_task(name="trading.cancel_due")
+def cancel_due() -> int:
+    """Have the open orders cancelled of who is blocked and of dead-man switches that ran out; how many
+    cancels."""
+    sent = cancelling.cancel_due(own_connection(), _dispatcher())
+    if sent:
+        log.info("open orders are cancelled", cancels=sent)
+    return sent
+
+
 @shared_task(name="trading.ensure_partitions")
 def ensure_partitions() -> list[str]:
     """The partitions that were made."""
@@ -56,6 +76,25 @@ def ensure_partitions() -> list[str]:
     if created:
         log.info("partitions created", partitions=created)
     return created
+
+
+@cache
+def _closer() -> Closer:
+    return Closer(lambda: connect("exchange wallet"))
+
+
+@shared_task(name="trading.wallet")
+def wallet() -> int:
+    """With a bank's own wallet: give back what closed orders left over there; how many."""
+    if env.wallet != "http":
+        return 0
+    try:
+        return _closer().run()
+    except WalletUnavailable:
+        return 0  # its client has said why; the next one goes on
+    except (psycopg.Error, django.db.Error) as error:
+        log.warning("wallet could not be looked after", error=str(error).split("\n")[0])
+        return 0
 
 
 @cache

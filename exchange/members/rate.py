@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from functools import cache
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import redis
-from redis.commands.core import Script
 
 from exchange.errors import Problem
 from exchange.members.session import Member
@@ -37,6 +37,13 @@ return {1, after - now}
 """
 
 _circuit = Circuit()
+
+
+class Spending(NamedTuple):
+    """`cost` orders of a member's rate."""
+
+    member: Member
+    cost: int
 
 
 class Allowance(msgspec.Struct, frozen=True, gc=False):
@@ -72,35 +79,44 @@ class LocalBuckets:
 _local = LocalBuckets()
 
 
-def spend(member: Member, cost: int) -> Allowance:
-    """Take `cost` orders from the member's bucket: all of them, or none."""
-    return take(f"rate:orders:{member.user_id}", cost, member.order_rate, ORDERS_WINDOW)
+def spend(spendings: Sequence[Spending]) -> list[Allowance]:
+    """Take each from its member's bucket: all of it, or none. One round trip for all of them."""
+    prices = [cost * ORDERS_WINDOW / member.order_rate for member, cost in spendings]
+    keys = [f"rate:orders:{member.user_id}" for member, _ in spendings]
+    taken = _take(list(zip(keys, prices, strict=True)), ORDERS_WINDOW)
+    return [
+        _allowance(each, price, member.order_rate, ORDERS_WINDOW)
+        for each, price, (member, _) in zip(taken, prices, spendings, strict=True)
+    ]
 
 
 def take(key: str, cost: int, limit: int, window: float) -> Allowance:
     """Take `cost` tokens of the `limit` (at least 1) that fill bucket `key` in `window` seconds."""
     price = cost * window / limit
-    taken, until_full = _take(key, price, window)
+    return _allowance(_take([(key, price)], window)[0], price, limit, window)
+
+
+def _allowance(outcome: tuple[bool, float], price: float, limit: int, window: float) -> Allowance:
+    taken, until_full = outcome
     remaining = max(0, int((window - until_full) * limit / window + 1e-6))
     wait = 0.0 if taken else until_full + price - window
     return Allowance(taken, limit, remaining, math.ceil(until_full), max(1, math.ceil(wait)))
 
 
-def _take(key: str, price: float, window: float) -> tuple[bool, float]:
+def _take(takings: Sequence[tuple[str, float]], window: float) -> list[tuple[bool, float]]:
+    """Of each bucket its price in seconds of filling: whether it was taken, and seconds until it is full."""
     if not _circuit.away():
+        pipe = client().pipeline(transaction=False)
+        for key, price in takings:
+            pipe.eval(_TAKE, 1, key, round(price * 1e6), round(window * 1e6))
         try:
-            taken, micros = _script()(keys=[key], args=[round(price * 1e6), round(window * 1e6)])
+            outcomes = pipe.execute()
         except redis.RedisError as error:
             _circuit.failed(error)
         else:
             _circuit.works()
-            return bool(taken), micros / 1e6
-    return _local.take(key, price, window)
-
-
-@cache
-def _script() -> Script:
-    return client().register_script(_TAKE)
+            return [(bool(taken), micros / 1e6) for taken, micros in outcomes]
+    return [_local.take(key, price, window) for key, price in takings]
 
 
 def headers(allowance: Allowance) -> dict[str, str]:

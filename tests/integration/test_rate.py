@@ -21,6 +21,11 @@ def member(order_rate: int) -> Member:
     return Member(uuid7(), None, "TRADER", frozenset(), order_rate)
 
 
+def spend(trader: Member, cost: int) -> rate.Allowance:
+    (allowance,) = rate.spend([rate.Spending(trader, cost)])
+    return allowance
+
+
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """A port that takes connections and never says anything: a Redis that hangs."""
@@ -38,47 +43,52 @@ def use_redis_at(port: int, monkeypatch: pytest.MonkeyPatch) -> Circuit:
     monkeypatch.setattr(
         exchange.redis, "env", env.model_copy(update={"redis_url": f"redis://127.0.0.1:{port}/0"})
     )
-    script = connect().register_script(rate._TAKE)
-    circuit = Circuit()
-    monkeypatch.setattr(rate, "_script", lambda: script)
+    elsewhere, circuit = connect(), Circuit()
+    monkeypatch.setattr(rate, "client", lambda: elsewhere)
     monkeypatch.setattr(rate, "_circuit", circuit)
     return circuit
 
 
 def test_a_burst_of_one_second_then_no_more() -> None:
     trader = member(10)
-    assert [rate.spend(trader, 1).remaining for _ in range(10)] == list(range(9, -1, -1))
-    refused = rate.spend(trader, 1)
+    assert [spend(trader, 1).remaining for _ in range(10)] == list(range(9, -1, -1))
+    refused = spend(trader, 1)
     assert (refused.allowed, refused.limit, refused.remaining, refused.retry_after) == (False, 10, 0, 1)
     assert refused.reset_seconds == 1
 
 
 def test_a_batch_takes_all_or_nothing() -> None:
     trader = member(100)
-    assert rate.spend(trader, 60).remaining == 40
-    assert not rate.spend(trader, 60).allowed
-    assert rate.spend(trader, 30).allowed
+    assert spend(trader, 60).remaining == 40
+    assert not spend(trader, 60).allowed
+    assert spend(trader, 30).allowed
 
 
 def test_a_batch_above_the_rate_is_refused_even_if_nothing_was_spent() -> None:
     trader = member(10)
-    assert not rate.spend(trader, 11).allowed
-    assert rate.spend(trader, 10).allowed
+    assert not spend(trader, 11).allowed
+    assert spend(trader, 10).allowed
+
+
+def test_what_is_spent_together_counts_as_one_after_the_other() -> None:
+    trader, other = member(10), member(10)
+    together = [rate.Spending(trader, 8), rate.Spending(other, 8), rate.Spending(trader, 8)]
+    assert [allowance.allowed for allowance in rate.spend(together)] == [True, True, False]
 
 
 def test_the_bucket_fills_at_its_rate() -> None:
     trader = member(1000)
-    assert rate.spend(trader, 1000).allowed
+    assert spend(trader, 1000).allowed
     started = time.monotonic()
-    while not rate.spend(trader, 100).allowed:
+    while not spend(trader, 100).allowed:
         assert time.monotonic() - started < 5
     assert 0.05 < time.monotonic() - started < 2
 
 
 def test_traders_do_not_share_a_bucket_and_processes_do() -> None:
     trader, other = member(5), member(5)
-    assert rate.spend(trader, 5).allowed
-    assert rate.spend(other, 5).allowed
+    assert spend(trader, 5).allowed
+    assert spend(other, 5).allowed
     elsewhere = connect().register_script(rate._TAKE)
     taken, _ = elsewhere(keys=[f"rate:orders:{trader.user_id}"], args=[200_000, 1_000_000])
     assert not taken
@@ -86,7 +96,7 @@ def test_traders_do_not_share_a_bucket_and_processes_do() -> None:
 
 def test_a_bucket_leaves_nothing_behind_once_it_is_full() -> None:
     trader = member(10)
-    rate.spend(trader, 5)
+    spend(trader, 5)
     assert 0 < connect().pttl(f"rate:orders:{trader.user_id}") <= 502
 
 
@@ -95,7 +105,7 @@ def test_without_redis_each_process_limits_on_its_own(
 ) -> None:
     use_redis_at(closed_port, monkeypatch)
     trader = member(10)
-    assert [rate.spend(trader, 1).allowed for _ in range(11)] == [True] * 10 + [False]
+    assert [spend(trader, 1).allowed for _ in range(11)] == [True] * 10 + [False]
 
 
 def test_a_hanging_redis_costs_one_short_wait(monkeypatch: pytest.MonkeyPatch, silent_port: int) -> None:
@@ -103,7 +113,7 @@ def test_a_hanging_redis_costs_one_short_wait(monkeypatch: pytest.MonkeyPatch, s
     trader = member(1000)
     started = time.monotonic()
     for _ in range(100):
-        assert rate.spend(trader, 1).allowed
+        assert spend(trader, 1).allowed
     assert time.monotonic() - started < 0.6
     assert circuit.away()
 

@@ -23,6 +23,7 @@ from matching import stream
 from matching.codec import Envelope
 from matching.core.state import state_hash
 from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce
+from matching.feed import BookChange
 from matching.models import Checkpoint, JournalBatch, SymbolGroup
 from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
@@ -226,8 +227,8 @@ class DiesAfterCommit(GroupSettlement):
 
     died = False
 
-    def settle(self, applied: Sequence[Applied], position: str) -> Sheet:
-        sheet = super().settle(applied, position)
+    def settle(self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()) -> Sheet:
+        sheet = super().settle(applied, position, changes)
         if not self.died:
             self.died = True
             raise psycopg.OperationalError("the connection was lost after the commit")
@@ -246,8 +247,8 @@ def test_a_crash_between_commit_and_reply_loses_nothing_and_repeats_nothing(door
     alice, bob = door.user(USDT="1000"), door.user(BTC="10")
     settlement = DiesAfterCommit(GROUP, door.settlement._connect)
     with running(worker_of(door, settlement)):
-        (sold,) = intake.place([door.draft(bob, "SELL", "1", "100")], door.member(bob))
-        (bought,) = intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice))
+        _, (sold,) = intake.place([door.draft(bob, "SELL", "1", "100")], door.member(bob), cost=1)
+        _, (bought,) = intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
     assert settlement.died
     assert (sold.outcome, bought.outcome) == (Outcome.CREATED, Outcome.CREATED)
     assert bought.order is not None and bought.order.status == "FILLED"
@@ -259,9 +260,9 @@ def test_a_crash_before_the_commit_loses_nothing_and_repeats_nothing(door: Desk)
     """PostgreSQL ends the worker's session; what was sent meanwhile is settled by the next one."""
     alice = door.user(USDT="1000")
     with running(door.worker):
-        intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice))
+        intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
         sql(f"SELECT pg_terminate_backend(pid) {SESSIONS}", "exchange test matcher")
-        (placed,) = intake.place([door.draft(alice, "BUY", "1", "90")], door.member(alice))
+        _, (placed,) = intake.place([door.draft(alice, "BUY", "1", "90")], door.member(alice), cost=1)
     assert placed.outcome in (Outcome.CREATED, Outcome.PENDING)
     with running(door.worker):
         eventually(lambda: not Order.objects.filter(status="PENDING").exists())
@@ -275,7 +276,7 @@ def test_the_next_worker_goes_on_where_the_last_one_stopped(door: Desk) -> None:
     alice = door.user(USDT="1000")
     with running(door.worker):
         eventually(lambda: door.client.exists(f"matcher:{GROUP}"))
-        intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice))
+        intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
     assert Checkpoint.objects.get().position != "0-0"
     waiting = door.place(alice, "BUY", "1", "90")
     stream.send(door.client, {GROUP: [waiting]})
@@ -303,11 +304,11 @@ def without_redis(door: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]
 def test_orders_are_matched_without_redis(without_redis: Desk) -> None:
     desk = without_redis
     alice, bob = desk.user(USDT="1000"), desk.user(BTC="10")
-    (sold,) = intake.place([desk.draft(bob, "SELL", "3", "100")], desk.member(bob))
-    (bought,) = intake.place([desk.draft(alice, "BUY", "1")], desk.member(alice))
+    _, (sold,) = intake.place([desk.draft(bob, "SELL", "3", "100")], desk.member(bob), cost=1)
+    _, (bought,) = intake.place([desk.draft(alice, "BUY", "1")], desk.member(alice), cost=1)
     assert sold.order is not None and bought.order is not None
     assert (sold.order.status, bought.order.status) == ("OPEN", "FILLED")
-    amended = intake.amend(bob, sold.order.order_id, price=9000, quantity=None, trace_id="t")
+    amended = intake.amend(desk.member(bob), sold.order.order_id, price=9000, quantity=None, trace_id="t")
     assert amended.outcome is ChangeOutcome.DONE and amended.order is not None
     assert (amended.order.price, amended.order.status) == ("90", "PARTIALLY_FILLED")
     cancelled = intake.cancel(bob, sold.order.order_id, "t")
@@ -321,7 +322,7 @@ def test_everything_in_the_inbox_is_applied_once_and_in_order(without_redis: Des
     desk = without_redis
     alice = desk.user(USDT="1000")
     drafts = [desk.draft(alice, "BUY", "0.1", str(100 - number)) for number in range(30)]
-    placed = intake.place(drafts, desk.member(alice))
+    _, placed = intake.place(drafts, desk.member(alice), cost=1)
     assert {each.outcome for each in placed} == {Outcome.CREATED}
     orders = Order.objects.order_by("number")
     assert [order.priority for order in orders] == list(range(1, 31))
@@ -368,7 +369,7 @@ def test_lost_commands_are_found_and_applied_once(door: Desk) -> None:
     with running(door.worker):
         eventually(lambda: not lost_commands())
         stream.send(door.client, found)
-        (marker,) = intake.place([door.draft(alice, "BUY", "1", "70")], door.member(alice))
+        _, (marker,) = intake.place([door.draft(alice, "BUY", "1", "70")], door.member(alice), cost=1)
     assert marker.outcome is Outcome.CREATED
     assert Checkpoint.objects.get().sequence == 6
     assert [order.status for order in Order.objects.order_by("number")] == [

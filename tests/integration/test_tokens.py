@@ -65,7 +65,13 @@ def test_signing_in_gives_tokens_with_the_claims(trader: User) -> None:
     assert claims["user_id"] == str(trader.pk)
     assert claims["institution_id"] == str(trader.institution_id)
     assert claims["role"] == "TRADER"
-    assert claims["permissions"] == ["orders:read", "orders:write", "balances:read"]
+    assert claims["permissions"] == [
+        "orders:read",
+        "orders:write",
+        "balances:read",
+        "profile:read",
+        "profile:write",
+    ]
     member = session.authenticate(bearer(body["access"]), "orders:write")
     assert (member.user_id, member.order_rate) == (str(trader.pk), 20)
 
@@ -103,8 +109,8 @@ def test_attempts_are_limited_per_address_and_email(trader: User) -> None:
 
 def test_attempts_are_limited_while_redis_is_away(trader: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
-    nowhere = connect().register_script(rate._TAKE)
-    monkeypatch.setattr(rate, "_script", lambda: nowhere)
+    nowhere = connect()
+    monkeypatch.setattr(rate, "client", lambda: nowhere)
     monkeypatch.setattr(rate, "_circuit", Circuit())
     monkeypatch.setattr(rate, "_local", LocalBuckets())
     assert [sign_in(password="wrong").status_code for _ in range(api.ATTEMPTS + 1)] == [

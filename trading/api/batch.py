@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer, charge, raw_body
+from exchange.api import ApiRequest, ApiView, allowed, answer, charge, raw_body
 from exchange.decoding import invalid
 from exchange.errors import FieldError
 from exchange.schema import answers, json
@@ -45,10 +45,14 @@ class BatchView(ApiView):
     def post(self, request: ApiRequest) -> HttpResponse:
         member = may_write(request)
         orders = _orders(load(raw_body(request)))
-        fields = charge(member, len(orders))
         read = [read_order(raw, member.user_id, request.trace_id) for raw in orders]
         drafts = [draft for draft in read if isinstance(draft, Draft)]
-        results = iter(intake.place(drafts, member) if drafts else ())
+        if drafts:
+            allowance, placed = intake.place(drafts, member, cost=len(orders))
+            fields = allowed(allowance, len(orders))
+        else:
+            fields, placed = charge(member, len(orders)), []
+        results = iter(placed)
         items = [_item(each, results, request.trace_id) for each in read]
         return answer(BatchAnswer(items), headers=fields)
 

@@ -8,18 +8,19 @@ from uuid import UUID
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer, charge, raw_body
+from exchange.api import ApiRequest, ApiView, allowed, answer, body, charge, raw_body
 from exchange.decoding import invalid
 from exchange.errors import Problem
 from exchange.members.session import Member
 from exchange.query import Query
 from exchange.schema import answers, json
+from risk import deadman
 from trading import intake, selectors
 from trading.api import examples, outcomes, reading
 from trading.api.document import load
 from trading.api.parse import read_amendment, read_order
 from trading.api.schema import RATE_FIELDS, order_problems
-from trading.api.shapes import AmendOrder, CancelledOrders, OrderPage, PlaceOrder
+from trading.api.shapes import AmendOrder, CancelAfter, CancelledOrders, DeadManSwitch, OrderPage, PlaceOrder
 from trading.catalog import catalog
 from trading.shapes import OrderView as OrderBody
 from trading.status import Status
@@ -57,13 +58,13 @@ class OrdersView(ApiView):
     )
     def post(self, request: ApiRequest) -> HttpResponse:
         member = may_write(request)
-        raw = load(raw_body(request))
-        fields = charge(member, 1)
-        draft = read_order(raw, member.user_id, request.trace_id)
+        draft = read_order(load(raw_body(request)), member.user_id, request.trace_id)
         if isinstance(draft, list):
+            charge(member, 1)
             raise invalid(draft)
-        (result,) = intake.place([draft], member)
-        placed = outcomes.placed(result)
+        allowance, results = intake.place([draft], member, cost=1)
+        fields = allowed(allowance, 1)
+        placed = outcomes.placed(results[0])
         if isinstance(placed, Problem):
             placed.headers |= fields
             raise placed
@@ -121,6 +122,24 @@ class OrdersView(ApiView):
         return answer(CancelledOrders(cancelled), 202 if late else 200)
 
 
+class CancelAfterView(ApiView):
+    permission = "orders:read"
+
+    @extend_schema(
+        operation_id="cancelAfter",
+        summary="Have all your open orders cancelled unless you call again in time",
+        description="A dead-man switch for programs that may lose their connection. It stands until it goes off "
+        "or is taken away, whatever is restarted meanwhile, and goes off within about a second after its time.",
+        tags=["orders"],
+        request=json(CancelAfter),
+        responses={200: answers(DeadManSwitch, "The switch as it is now"), **order_problems(400)},
+    )
+    def post(self, request: ApiRequest) -> HttpResponse:
+        member = may_write(request)
+        wish = body(request, CancelAfter)
+        return answer(DeadManSwitch(*deadman.arm(member.user_id, wish.timeout)))
+
+
 class OrderView(ApiView):
     permission = "orders:read"
 
@@ -159,7 +178,7 @@ class OrderView(ApiView):
             raise invalid(terms)
         price, quantity = terms
         result = intake.amend(
-            member.user_id, order.order_id, price=price, quantity=quantity, trace_id=request.trace_id
+            member, order.order_id, price=price, quantity=quantity, trace_id=request.trace_id
         )
         status, changed = outcomes.changed(result)
         return answer(changed, status, fields)

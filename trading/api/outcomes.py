@@ -6,6 +6,7 @@ from typing import Any
 
 from exchange.errors import Problem
 from matching.core.types import Reason
+from risk.gate import Refusal
 from trading.api.shapes import BatchItem
 from trading.intake import Changed, ChangeOutcome, Outcome, Placed
 from trading.shapes import OrderView
@@ -22,11 +23,19 @@ REASONS: dict[str, str] = {
     Reason.UNKNOWN_ORDER: "The order is no longer open.",
     Reason.NOT_AMENDABLE: "A market order or stop has no price to change.",
     Reason.QUANTITY_NOT_ABOVE_FILLED: "The new quantity must be above what is filled already.",
+    Refusal.USER_BLOCKED: "You may place no orders at the moment; you can cancel those that you have.",
+    Refusal.RISK_SCORE: "Your account may take no further risk at the moment.",
+    Refusal.MAX_ORDER_NOTIONAL: "The order is worth more than one order of yours may be.",
+    Refusal.PRICE_BAND: "The price is too far from the market's reference price.",
+    Refusal.MAX_OPEN_ORDERS: "You have as many open orders as you may: cancel one first.",
+    Refusal.MAX_DAILY_NOTIONAL: "With this order you would trade more today than you may.",
+    Refusal.MAX_POSITION: "With this order you would own more of the asset than you may.",
     "ORDER_NOT_OPEN": "The order is no longer open.",
     "ORDER_PENDING": "The order has not reached the market yet; try again.",
     "AMENDMENT_REFUSED": "The order could not be changed so; it is as it was.",
     "ORDER_CHANGED": "Another amendment changed the order meanwhile: look at it and try again.",
     "AMENDMENT_IN_PROGRESS": "Another amendment of this order is under way; try again.",
+    "HOLD_CANNOT_GROW": "An order can't hold more than it was placed with: cancel it and place another.",
 }
 
 

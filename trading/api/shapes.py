@@ -102,6 +102,21 @@ class OrderPage(msgspec.Struct):
     next_cursor: str | None
 
 
+class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
+    """Renew it before the time is over; 0 takes the switch away."""
+
+    timeout: Annotated[
+        int, Meta(ge=0, le=86_400, description="a whole number of seconds, 0 to 86400", examples=[60])
+    ]
+
+
+class DeadManSwitch(msgspec.Struct):
+    """`trigger_time` is when all open orders go; null without a switch."""
+
+    current_time: datetime
+    trigger_time: datetime | None
+
+
 class CancelledOrders(msgspec.Struct):
     items: list[OrderView]
 
@@ -155,7 +170,7 @@ class PostingView(msgspec.Struct):
 
     posting_id: str
     transaction_id: str
-    kind: Literal["TRADE", "DEPOSIT", "WITHDRAWAL", "ADJUSTMENT"]
+    kind: Literal["TRADE", "DEPOSIT", "WITHDRAWAL", "ADJUSTMENT", "RESERVE", "RELEASE"]
     asset: str
     amount: Annotated[str, Meta(description="signed", examples=["-25000"])]
     created_at: datetime

@@ -6,13 +6,14 @@ from django.urls import path
 
 from trading.api.balances import BalancesView, LedgerView
 from trading.api.batch import BatchView
-from trading.api.orders import OrdersView, OrderView
+from trading.api.orders import CancelAfterView, OrdersView, OrderView
 from trading.api.symbols import SymbolsView
 from trading.api.trades import MyTradesView, TradesView, TradeView
 
 urlpatterns = [
     path("orders", OrdersView.as_view()),
     path("orders/batch", BatchView.as_view()),
+    path("orders/cancel-after", CancelAfterView.as_view()),
     path("orders/<str:order_id>", OrderView.as_view()),
     path("trades", TradesView.as_view()),
     path("trades/my", MyTradesView.as_view()),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from exchange.embedded.home import SetupError
-from trading.bench import database, usage
+from trading.bench import database, gate, usage
 from trading.bench.database import Mark, Window
 from trading.bench.driver import Outcome, drive
 from trading.bench.load import Plan
@@ -27,13 +28,15 @@ Targets = Callable[[Result], list[Target]]
 
 @dataclass(frozen=True)
 class Scenario:
-    """`batch`: 0 for single orders. `reads`: GETs of the order book instead of orders."""
+    """`batch`: 0 for single orders. `reads`: GETs of the order book instead of orders. `limited`: with the
+    ceilings of `trading.bench.gate`."""
 
     what: str
     connections: int
     targets: Targets
     batch: int = 0
     reads: bool = False
+    limited: bool = False
 
 
 SCENARIOS = {
@@ -46,6 +49,12 @@ SCENARIOS = {
             below("p50 ms", 25, r.latency("p50")),
             below("p99 ms", 100, r.latency("p99")),
         ],
+    ),
+    "gate": Scenario(
+        "the same with every limit of the pre-trade gate set",
+        16,
+        lambda r: [below("gate p99 ms", 5, r.figures["gate p99 ms"])],
+        limited=True,
     ),
     "orderbook": Scenario(
         "GET orderbook", 16, lambda r: [at_least("requests/s", 1000, r.requests_per_second)], reads=True
@@ -153,7 +162,9 @@ def run(bench: Bench, name: str) -> tuple[Result, Window]:
         else bench.requests.trading(name, scenario.connections, scenario.batch)
     )
     watch = Watch(bench.place)
-    outcome = drive(bench.plan(lanes, batch=scenario.batch, reads=scenario.reads), watch.event)
+    with gate.limited(bench.place) if scenario.limited else nullcontext() as gate_watch:
+        outcome = drive(bench.plan(lanes, batch=scenario.batch, reads=scenario.reads), watch.event)
+        figures = gate_watch.figures() if gate_watch else {}
     result = Result(
         name=name,
         what=scenario.what,
@@ -168,6 +179,7 @@ def run(bench: Bench, name: str) -> tuple[Result, Window]:
     )
     if not scenario.reads:
         _add_orders(bench, result, outcome, scenario.batch or 1, watch.window)
+    result.figures |= figures
     result.targets += scenario.targets(result)
     return result, watch.window
 

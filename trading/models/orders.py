@@ -63,6 +63,7 @@ class Order(models.Model):
                 name="order_active",
                 condition=Q(closed_at__isnull=True),
             ),
+            models.Index(fields=["user"], name="order_open", condition=Q(closed_at__isnull=True)),
             models.Index(  # its condition names no status: what changes with an order's life costs an index entry
                 fields=["instrument", "side", "stop_price"],
                 name="order_stops",

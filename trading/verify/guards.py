@@ -35,6 +35,11 @@ TRIGGERS = {
     "ledger_movement": ["ledger_movement_applied", "movement_guard", "movement_truncate_guard"],
     "ledger_unbalanced": ["postings_balance", "unbalanced_guard", "unbalanced_truncate_guard"],
     "matching_journalbatch": ["journal_follows", "journal_guard", "journal_truncate_guard"],
+    "risk_limit": ["limit_changed"],
+    "risk_block": ["block_changed", "block_kept", "block_unchanged"],
+    "risk_case": ["case_closed_guard", "case_kept"],
+    "risk_alert": ["alert_closed_guard", "alert_kept"],
+    "risk_casenote": ["note_closed_guard", "note_kept"],
 }
 ADDED_CHECKS = [("trading_posting", "posting_id_follows_transaction")]
 

@@ -71,6 +71,13 @@ export function reasonText(reason) {
     FOK_UNFILLED: () => gettext("not fillable in full"),
     NO_LIQUIDITY: () => gettext("nobody to trade with"),
     MARKET_HALTED: () => gettext("market halted"),
+    USER_BLOCKED: () => gettext("you may place no orders"),
+    RISK_SCORE: () => gettext("no further risk allowed"),
+    MAX_ORDER_NOTIONAL: () => gettext("above the limit of one order"),
+    PRICE_BAND: () => gettext("price too far from the reference"),
+    MAX_OPEN_ORDERS: () => gettext("too many open orders"),
+    MAX_DAILY_NOTIONAL: () => gettext("above the limit of a day"),
+    MAX_POSITION: () => gettext("above the limit of a position"),
   };
   return reason ? (texts[reason]?.() ?? reason) : "";
 }

@@ -1,0 +1,125 @@
+"""Limits and blocks as the gate reads them: all in memory, a table's change seen within `LOOK_SECONDS`.
+
+Each look costs one row of one column; only when `risk_revision` says so are limits and blocks read anew.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import psycopg
+
+LOOK_SECONDS = 0.4
+
+_REVISION = "SELECT number FROM risk_revision"
+_LIMITS = """
+    SELECT user_id::text, institution_id::text, symbol, currency, max_open_orders, max_order_notional,
+           max_daily_notional, max_position, price_band, max_risk_score FROM risk_limit"""
+_BLOCKS = "SELECT coalesce(user_id, institution_id)::text FROM risk_block WHERE lifted_at IS NULL"
+
+EVERYBODY = ""
+
+
+class Limit(NamedTuple):
+    """A row of `risk.models.Limit`."""
+
+    max_open_orders: int | None
+    max_order_notional: Decimal | None
+    max_daily_notional: Decimal | None
+    max_position: Decimal | None
+    price_band: Decimal | None
+    max_risk_score: int | None
+
+
+class Ceilings(NamedTuple):
+    """What holds for one user in one market; None: no ceiling. Notionals are in the market's quote asset,
+    the position in its base asset."""
+
+    open_here: int | None
+    open_everywhere: int | None
+    order_notional: Decimal | None
+    traded_here: Decimal | None
+    traded_in_currency: Decimal | None
+    position: Decimal | None
+    price_band: Decimal | None
+    risk_score: int | None
+
+    @property
+    def counted(self) -> bool:
+        """True if somebody has to count for it."""
+        return any(ceiling is not None for ceiling in (*self[:2], *self[3:6]))
+
+
+NONE = Ceilings(*[None] * 8)
+
+
+class Rules:
+    """One per process; safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looked_at = float("-inf")
+        self._revision: int | None = -1
+        self._limits: Mapping[tuple[str, str], Limit] = {}
+        self._resolved: dict[tuple[str, str, str], Ceilings] = {}
+        self.blocked: frozenset[str] = frozenset()  # ids of users and of institutions
+
+    @property
+    def empty(self) -> bool:
+        return not self._limits and not self.blocked
+
+    def refresh(self, connection: psycopg.Connection[Any]) -> None:
+        """Look whether anything has changed, at most every LOOK_SECONDS. May raise psycopg.Error."""
+        if time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return
+        with self._lock:
+            row = connection.execute(_REVISION).fetchone()
+            revision = row[0] if row else None
+            if revision != self._revision:
+                self._limits = dict(_scoped(connection.execute(_LIMITS).fetchall()))
+                self.blocked = frozenset(row[0] for row in connection.execute(_BLOCKS).fetchall())
+                self._resolved = {}
+                self._revision = revision
+            self._looked_at = time.monotonic()
+
+    def forget(self) -> None:
+        """Read everything anew at the next look."""
+        self._looked_at, self._revision = float("-inf"), -1
+
+    def ceilings(self, user_id: str, institution_id: str, symbol: str, currency: str) -> Ceilings:
+        if not self._limits:
+            return NONE
+        resolved, key = self._resolved, (user_id, institution_id, symbol)
+        found = resolved.get(key)
+        if found is None:
+            found = resolved[key] = self._resolve((user_id, institution_id, EVERYBODY), symbol, currency)
+        return found
+
+    def _resolve(self, scopes: tuple[str, ...], symbol: str, currency: str) -> Ceilings:
+        def closest(get: Callable[[Limit], Any], *places: str) -> Any:
+            for scope in scopes:
+                for place in places:
+                    limit = self._limits.get((scope, place))
+                    if limit is not None and get(limit) is not None:
+                        return get(limit)
+            return None
+
+        return Ceilings(
+            open_here=closest(lambda limit: limit.max_open_orders, symbol),
+            open_everywhere=closest(lambda limit: limit.max_open_orders, ""),
+            order_notional=closest(lambda limit: limit.max_order_notional, symbol, currency),
+            traded_here=closest(lambda limit: limit.max_daily_notional, symbol),
+            traded_in_currency=closest(lambda limit: limit.max_daily_notional, currency),
+            position=closest(lambda limit: limit.max_position, symbol),
+            price_band=closest(lambda limit: limit.price_band, symbol, ""),
+            risk_score=closest(lambda limit: limit.max_risk_score, symbol, ""),
+        )
+
+
+def _scoped(rows: list[tuple[Any, ...]]) -> Iterator[tuple[tuple[str, str], Limit]]:
+    for user_id, institution_id, symbol, currency, *ceilings in rows:
+        yield (user_id or institution_id or EVERYBODY, symbol or currency), Limit(*ceilings)

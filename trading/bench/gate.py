@@ -1,0 +1,70 @@
+"""What the pre-trade gate costs: the load of single orders with every ceiling set, none of which is reached."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from trading.bench.place import Place
+
+HISTOGRAM = "exchange_gate_seconds"
+FAR = 10**15
+
+_LIMITS = """
+    INSERT INTO risk_limit (symbol, currency, max_open_orders, max_order_notional, max_daily_notional,
+                            max_position, price_band, max_risk_score, updated_at)
+    SELECT symbol, '', 1000000000, %(far)s, %(far)s, %(far)s, 9, 100, now() FROM trading_instrument
+    UNION ALL SELECT '', code, NULL, %(far)s, %(far)s, NULL, NULL, NULL, now() FROM trading_asset
+    UNION ALL SELECT '', '', 1000000000, NULL, NULL, NULL, NULL, NULL, now()"""
+
+
+class GateWatch:
+    """How long the gate took for an intake batch, as the web process has counted it."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._before = self._buckets()
+
+    def figures(self) -> dict[str, float]:
+        return {f"gate p{share} ms": self.quantile(share / 100) for share in (50, 99)}
+
+    def quantile(self, share: float) -> float:
+        """In milliseconds, since this watch was made; interpolated in its bucket."""
+        counts = {
+            bound: count - self._before.get(bound, 0.0) for bound, count in sorted(self._buckets().items())
+        }
+        wanted = share * max(counts.values(), default=0.0)
+        lower = below = 0.0
+        for bound, count in counts.items():
+            if wanted and count >= wanted:
+                return 1000 * (lower + (bound - lower) * (wanted - below) / (count - below))
+            lower, below = bound, count
+        return 0.0
+
+    def _buckets(self) -> dict[float, float]:
+        port = int(self._place.environment["EXCHANGE_METRICS_PORT"])
+        connection = http.client.HTTPConnection(self._place.host, port, timeout=10)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        return {
+            float(sample.labels["le"]): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == f"{HISTOGRAM}_bucket"
+        }
+
+
+@contextmanager
+def limited(place: Place) -> Iterator[GateWatch]:
+    """Every ceiling, far away, for everybody."""
+    place.connection.execute(_LIMITS, {"far": FAR})
+    try:
+        yield GateWatch(place)
+    finally:
+        place.connection.execute("DELETE FROM risk_limit WHERE user_id IS NULL AND institution_id IS NULL")

@@ -1,0 +1,78 @@
+"""Open orders that have to go without their owner's word: of blocked users, and of dead-man switches that ran out.
+
+    who is due → durable CancelAll commands, one transaction → stream
+
+It looks at what is open now, each second, so it may be killed at any point and run again. An order that is
+still PENDING is sent ahead of the cancel, as it may have been lost on its way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from exchange.database import array, transaction
+from exchange.ids import uuid7
+from matching.codec import Envelope, decode_envelope
+from matching.core.commands import CancelAll
+from trading.acceptance import Change, write_changes
+from trading.catalog import catalog
+from trading.dispatch import Dispatcher
+from trading.models import Order
+from trading.pending import sent_again
+from trading.status import Status
+
+_RUN_OUT = "DELETE FROM risk_deadman WHERE deadline <= now() RETURNING user_id::text"
+_BLOCKED = """
+    SELECT DISTINCT o.user_id::text, o.instrument_id
+      FROM risk_block b
+      JOIN members_user u ON u.id = b.user_id OR u.institution_id = b.institution_id
+      JOIN trading_order o ON o.user_id = u.id AND o.closed_at IS NULL
+     WHERE b.lifted_at IS NULL"""
+_OPEN = """
+    SELECT DISTINCT user_id::text, instrument_id FROM trading_order
+     WHERE user_id = ANY (%s::uuid[]) AND closed_at IS NULL"""
+_ON_THE_WAY = "SELECT envelope FROM trading_pendingcommand WHERE kind = 'CancelAll'"
+
+Pair = tuple[str, int]  # user, instrument
+
+
+def cancel_due(connection: psycopg.Connection[Any], dispatcher: Dispatcher) -> int:
+    """Send what is due; how many cancels. May raise psycopg.Error: then nothing has changed."""
+    with transaction(connection) as tx:
+        run_out, blocked, on_the_way = tx.fetch((_RUN_OUT, ()), (_BLOCKED, ()), (_ON_THE_WAY, ()))
+        due: set[Pair] = set(blocked)
+        if run_out:
+            (open_now,) = tx.fetch((_OPEN, (array(user for (user,) in run_out),)))
+            due |= set(open_now)
+        due -= {_pair(decode_envelope(row[0])) for row in on_the_way}
+        changes = [_change(user, instrument) for user, instrument in sorted(due)]
+        write_changes(tx, changes)
+    if changes:
+        dispatcher.send(_outgoing(changes))
+    return len(changes)
+
+
+def _pair(envelope: Envelope) -> Pair:
+    command = envelope.command
+    assert isinstance(command, CancelAll), command
+    return command.user, command.instrument
+
+
+def _change(user: str, instrument: int) -> Change:
+    command = CancelAll(uuid7(), instrument, user)
+    return Change(catalog.by_id(instrument).group, Envelope(command, f"cancel-{command.id}"))
+
+
+def _outgoing(changes: Sequence[Change]) -> dict[str, list[Envelope]]:
+    users = {_pair(change.envelope)[0] for change in changes}
+    pending = Order.objects.filter(user_id__in=users, closed_at__isnull=True, status=Status.PENDING)
+    outgoing: dict[str, list[Envelope]] = defaultdict(list)
+    for group, envelope in sent_again(pending.order_by("pk")):
+        outgoing[group].append(envelope)
+    for change in changes:
+        outgoing[change.group].append(change.envelope)
+    return outgoing

@@ -1,0 +1,69 @@
+"""Orders before the pre-trade gate: what is theirs to decide stands in `risk.gate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from exchange.database import own_connection
+from matching.core.types import OrderType, Side
+from risk import gate
+from risk.gate import Judgement
+from trading.amendments import Terms
+from trading.candidates import Candidate, ask_of
+from trading.catalog import catalog
+from trading.models import Order
+
+
+class Judged:
+    """What the gate counted for these candidates is given back but for those that are kept."""
+
+    def __init__(self, judgement: Judgement | None, candidates: Sequence[Candidate]) -> None:
+        self._judgement = judgement
+        self._places = {candidate.order_id: place for place, candidate in enumerate(candidates)}
+
+    def keep(self, accepted: Iterable[Candidate]) -> None:
+        for candidate in accepted:
+            self._places.pop(candidate.order_id, None)
+
+    def close(self) -> None:
+        if self._judgement is not None:
+            self._judgement.give_back(self._places.values())
+
+
+@contextmanager
+def judged(connection: psycopg.Connection[Any], candidates: Sequence[Candidate]) -> Iterator[Judged]:
+    """Set the `reason` of candidates that the gate refuses. May raise psycopg.Error."""
+    if not candidates or gate.idle(connection):
+        yield Judged(None, ())
+        return
+    judgement = gate.judge(connection, [candidate.ask() for candidate in candidates])
+    for candidate, refusal in zip(candidates, judgement.refusals, strict=True):
+        if refusal is not None:
+            candidate.reason = candidate.reason or refusal
+    answer = Judged(judgement, candidates)
+    try:
+        yield answer
+    finally:
+        answer.close()
+
+
+def judge_amendment(order: Order, terms: Terms, institution: str) -> str:
+    """Why the order may not become what `terms` say; empty if it may. May raise psycopg.Error."""
+    connection = own_connection()
+    if gate.idle(connection):
+        return ""
+    limited = order.type == OrderType.LIMIT
+    ask = ask_of(
+        catalog.by_id(order.instrument_id),
+        str(order.user_id),
+        institution,
+        Side[order.side],
+        terms.quantity,
+        terms.bound,
+        limited,
+    )
+    return gate.judge_amendment(connection, ask) or ""
