@@ -1,7 +1,7 @@
 """Work beside the order path: the sweep for lost commands, partitions ahead of need, checks of stops, candles.
 
 Beat keeps its schedule in memory: every task may run again at any time, so there is nothing to remember
-across restarts. Stops have a queue and a worker of their own.
+across restarts. Stops, the relay of events and post-trade risk have a queue and a worker each of their own.
 """
 
 from __future__ import annotations
@@ -16,29 +16,50 @@ from celery.exceptions import SecurityWarning
 from celery.schedules import crontab
 from celery.signals import setup_logging, worker_ready
 
+from exchange.env import env
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
 
 # Celery warns of root because of pickled tasks; ours are JSON, and in a container root is what there is.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
-DEFAULT_QUEUE, STOPS_QUEUE = "celery", "stops"
+DEFAULT_QUEUE, STOPS_QUEUE, RELAY_QUEUE, RISK_QUEUE = "celery", "stops", "relay", "risk"
+NICE = {RELAY_QUEUE: 5, RISK_QUEUE: 10}  # they give way to who is on the order path, once they have started
 
 app = Celery("exchange")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+_EVENTS = {  # what lives on the event stream
+    # The safety net: who commits an event pokes.
+    "relay": {"task": "events.relay", "schedule": 0.1, "options": {"expires": 0.5}},
+    "portfolios": {"task": "risk.value_portfolios", "schedule": 5.0, "options": {"expires": 5}},
+    "positions": {"task": "risk.catch_up", "schedule": 60.0, "options": {"expires": 60}},
+    "surveil": {"task": "risk.surveil", "schedule": 5.0, "options": {"expires": 5}},
+    "rank-cases": {"task": "risk.rank_cases", "schedule": 900.0, "options": {"expires": 900}},
+    "prune-surveillance": {"task": "risk.prune_surveillance", "schedule": 10.0, "options": {"expires": 10}},
+}
 app.conf.update(
     beat_schedule={
+        **(_EVENTS if env.exchange_events == "on" and env.kafka_brokers else {}),
         # A sweep that could not start within its second is worth nothing: the next one sees the same.
         "sweep": {"task": "trading.sweep", "schedule": 1.0, "options": {"expires": 2}},
         "stops": {"task": "trading.check_stops", "schedule": 1.0, "options": {"expires": 1}},
+        "cancel-due": {"task": "trading.cancel_due", "schedule": 1.0, "options": {"expires": 2}},
         "count-stops": {"task": "trading.count_stops", "schedule": 60.0, "options": {"expires": 60}},
+        "wallet": {"task": "trading.wallet", "schedule": 1.0, "options": {"expires": 2}},
         "candles": {"task": "marketdata.aggregate", "schedule": 1.0, "options": {"expires": 2}},
         "depth": {"task": "marketdata.depth", "schedule": crontab(), "options": {"expires": 30}},
+        "notifications": {"task": "notifications.tidy", "schedule": 60.0, "options": {"expires": 60}},
+        "published": {"task": "events.drop_published", "schedule": 600.0, "options": {"expires": 600}},
         "partitions": {"task": "trading.ensure_partitions", "schedule": 600.0, "options": {"expires": 600}},
     },
     beat_scheduler="celery.beat:Scheduler",
     broker_connection_max_retries=None,
     task_default_queue=DEFAULT_QUEUE,
-    task_routes={"trading.check_stops": {"queue": STOPS_QUEUE}},
+    task_routes={
+        "trading.check_stops": {"queue": STOPS_QUEUE},
+        "events.relay": {"queue": RELAY_QUEUE},
+        "risk.*": {"queue": RISK_QUEUE},
+    },
     worker_pool="solo",
     worker_prefetch_multiplier=1,
     worker_send_task_events=False,
@@ -50,16 +71,22 @@ app.autodiscover_tasks()
 def keep_our_logging(**_: Any) -> None:
     """Celery configures no logging where this signal has a receiver: Django's settings have done it.
 
-    Three lines a second to say that the sweep ran are left out; what goes wrong is logged above that level.
+    Lines to say that the sweep ran, or came too late to be worth it, are left out; what goes wrong is logged above
+    that level.
     """
-    for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
+    for name in ("celery.beat", "celery.worker.strategy", "celery.worker.request", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @worker_ready.connect
-def serve_metrics(sender: Any, **_: Any) -> None:
+def settle_in(sender: Any, **_: Any) -> None:
     from exchange import metrics
-    from exchange.env import env
 
-    stops = STOPS_QUEUE in sender.app.amqp.queues.consume_from
-    metrics.serve(env.exchange_metrics_port + (metrics.STOPS_OFFSET if stops else metrics.CELERY_OFFSET))
+    offsets = {
+        STOPS_QUEUE: metrics.STOPS_OFFSET,
+        RELAY_QUEUE: metrics.RELAY_OFFSET,
+        RISK_QUEUE: metrics.RISK_OFFSET,
+    }
+    (queue,) = sender.app.amqp.queues.consume_from
+    os.nice(NICE.get(queue, 0))
+    metrics.serve(env.exchange_metrics_port + offsets.get(queue, metrics.CELERY_OFFSET))

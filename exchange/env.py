@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -67,6 +67,12 @@ class Environment(BaseSettings):
         description="a change between two prices that must last to be believed; 0.2 is 20 %",
     )
 
+    exchange_events: Literal["on", "off"] = Field(
+        "on", description="off: `make up` starts neither Kafka nor the processes of events"
+    )
+    exchange_outbox_hours: int = Field(
+        168, ge=1, description="how long published events stay at least, to be sent again if Kafka loses them"
+    )
     kafka_brokers: str = Field(
         "", description="host:port,host:port; empty: events stay in the outbox until there is one"
     )
@@ -84,12 +90,16 @@ class Environment(BaseSettings):
     wallet: Literal["ledger", "http"] = Field(
         "ledger", description="http: a wallet service of the bank's own holds the funds"
     )
-    wallet_url: str = Field("", pattern="^(https?://.+)?$", description="where that service answers")
+    wallet_url: str = Field(
+        "", pattern="^(https?://.+)?$", description="where that service answers", validate_default=True
+    )
     wallet_token: str = Field("", description="bearer token for it")
     wallet_timeout: float = Field(1.0, gt=0, description="seconds to wait for one answer of it")
 
     email_url: str = Field(
-        "", pattern="^(smtps?://.+)?$", description="smtp://user:password@host:port; empty: to the console"
+        "",
+        pattern=r"^(smtps?://[^?]+(\?starttls=(true|false))?)?$",
+        description="smtp(s)://user:password@host:port[?starttls=true]; empty: to the console",
     )
     email_from: str = "exchange@localhost"
     sms_url: str = Field("", pattern="^(https?://.+)?$", description="gateway for SMS; empty: to the console")
@@ -108,6 +118,13 @@ class Environment(BaseSettings):
     exchange_ws_forwarded_header: str = Field(
         "", description="header with the client's address, where a proxy of yours sets it: X-Forwarded-For"
     )
+
+    @field_validator("wallet_url")
+    @classmethod
+    def _wallet_has_an_address(cls, url: str, others: ValidationInfo) -> str:
+        if not url and others.data.get("wallet") == "http":
+            raise ValueError("WALLET=http needs it")
+        return url
 
 
 def _explain(error: ValidationError) -> NoReturn:

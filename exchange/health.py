@@ -1,9 +1,9 @@
 """What runs: asked by load balancers, by `up` and by the page at `/status`.
 
-PostgreSQL is asked directly. A matcher, the stream or the prices are alive if their heartbeat is in Redis
-(`matcher:{group}`, `stream`, `prices:alive`; each expires a few seconds after its process). While Redis is
-away, a matcher is taken to be alive if its group's advisory lock is held, which PostgreSQL gives back when the
-worker's connection ends.
+PostgreSQL is asked directly. A matcher, the stream, the prices or the relay are alive if their heartbeat is in Redis
+(`matcher:{group}`, `stream`, `prices:alive`, `relay:alive`; each expires a few seconds after its process), and the
+relay says whether Kafka answers. While Redis is away, a matcher is taken to be alive if its group's advisory lock
+is held, which PostgreSQL gives back when the worker's connection ends.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 
 from exchange.api import ApiView, answer
+from exchange.events import poke
 from exchange.redis import client
 from exchange.schema import answers
 from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
@@ -49,11 +50,14 @@ class Matcher(msgspec.Struct, frozen=True):
 
 
 class Survey(msgspec.Struct, frozen=True):
+    """`events`: the relay and Kafka, by name; empty where no events are sent."""
+
     postgresql: bool
     redis: bool
     stream: State
     prices: State
     matchers: list[Matcher]
+    events: dict[str, State] = {}
 
     @property
     def ready(self) -> bool:
@@ -66,6 +70,7 @@ class Survey(msgspec.Struct, frozen=True):
             "redis": _state(self.redis),
             "stream": self.stream,
             "prices": self.prices,
+            **self.events,
             **matchers,
         }
 
@@ -94,13 +99,14 @@ def survey() -> Survey:
             updated_at = beat.timestamp
         matchers.append(Matcher(name, alive, epoch, sequence, updated_at))
     stream, prices = (_alive(beats, key) for key in (ALIVE_KEY, PRICES_KEY))
-    return Survey(rows is not None, beats is not None, stream, prices, matchers)
+    return Survey(rows is not None, beats is not None, stream, prices, matchers, _events(beats))
 
 
 class Beat(msgspec.Struct):
     timestamp: datetime
     epoch: int = 0
     sequence: int = 0
+    kafka: bool = False
 
 
 _beat = msgspec.json.Decoder(Beat)
@@ -112,6 +118,16 @@ def _state(up: bool) -> State:
 
 def _alive(beats: dict[str, Beat] | None, key: str) -> State:
     return "unknown" if beats is None else _state(key in beats)
+
+
+def _events(beats: dict[str, Beat] | None) -> dict[str, State]:
+    if not poke.enabled:
+        return {}
+    relay = None if beats is None else beats.get(poke.ALIVE_KEY)
+    return {
+        "relay": _alive(beats, poke.ALIVE_KEY),
+        "kafka": "unknown" if relay is None else _state(relay.kafka),
+    }
 
 
 def _groups() -> list[tuple[str, int, int, datetime | None, bool]] | None:
@@ -127,7 +143,7 @@ def _groups() -> list[tuple[str, int, int, datetime | None, bool]] | None:
 
 def _beats(keys: list[str]) -> dict[str, Beat] | None:
     """The heartbeats there are. None: Redis is away."""
-    keys = [*keys, ALIVE_KEY, PRICES_KEY]
+    keys = [*keys, ALIVE_KEY, PRICES_KEY, poke.ALIVE_KEY]
     try:
         values = client().mget(keys)
     except redis.RedisError:

@@ -21,6 +21,7 @@ from exchange.api import trace_id
 from exchange.browser import API
 from exchange.env import env
 from exchange.errors import Problem, unexpected
+from exchange.events import asyncapi as events
 from marketdata.stream import asyncapi as feeds
 
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -81,6 +82,12 @@ def asyncapi(request: HttpRequest) -> HttpResponse:
     """The AsyncAPI document of the feeds."""
     document = feeds.document(stream_url(request))
     return HttpResponse(msgspec.json.encode(document), content_type="application/json")
+
+
+@require_safe
+def asyncapi_events(request: HttpRequest) -> HttpResponse:
+    """The AsyncAPI document of the Kafka topics."""
+    return HttpResponse(msgspec.json.encode(events.document()), content_type="application/json")
 
 
 swagger = content_security(DOCUMENTS)(SpectacularSwaggerSplitView.as_view(url_name="schema"))

@@ -8,6 +8,7 @@ up (`misplaced` counts such rows).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -83,6 +84,35 @@ def misplaced(tables: list[Partitioned]) -> dict[str, int]:
     return {table: count for table, count in found.items() if count}
 
 
+def blocks(table: str) -> list[str]:
+    """The partitions of a table that is cut by blocks of ids, oldest first, without the one that is written to now and
+    those after it."""
+    current = _block_name(table, _last_id(table) // BLOCK)
+    pattern = re.compile(rf"{table}_\d+")
+    return sorted(name for name in _existing(table) if pattern.fullmatch(name) and name < current)
+
+
+def drop(partition: str, *, unless: str) -> bool:
+    """Drop a partition with its rows. False if the query `unless` has a row, or if the table is in use for too long."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            cursor.execute(f"LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE")
+            cursor.execute(f"SELECT EXISTS ({unless})")
+            if cursor.fetchone()[0]:
+                return False
+            cursor.execute(f"DROP TABLE {partition}")
+    except OperationalError as error:
+        if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+            raise
+        return False
+    return True
+
+
+def _block_name(table: str, block: int) -> str:
+    return f"{table}_{block:06d}"
+
+
 def _create(table: Partitioned, partition: Partition) -> bool:
     """False if rows of its range are in the default partition, or if the table is in use for too long.
 
@@ -116,7 +146,7 @@ def _wanted(table: Partitioned, now: datetime, ahead: int) -> Iterator[Partition
     if table.span == "block":
         first = _last_id(table.table) // BLOCK
         for block in range(first, first + ahead + 1):
-            yield Partition(f"{table.table}_{block:06d}", str(block * BLOCK), str((block + 1) * BLOCK))
+            yield Partition(_block_name(table.table, block), str(block * BLOCK), str((block + 1) * BLOCK))
         return
     start = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if table.span == "month":

@@ -30,6 +30,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     given = {
         **free_ports(),
         "EXCHANGE_DEMO": "true",
+        "EXCHANGE_EVENTS": "off",
         "EXCHANGE_ALLOWED_HOSTS": f"localhost,127.0.0.1,{OTHER_HOST}",
         "EXCHANGE_PRICE_WS_URL": "",
         "EXCHANGE_PRICE_REST_URL": "",

@@ -5,7 +5,7 @@
         secrets/            made once, kept for good
         postgres/ valkey/   their data
         log/                a file for each process
-        run/                PostgreSQL's socket
+        run/                PostgreSQL's socket, Kafka's port
         lock                held by whoever runs the services
 
 All of it is for its owner alone (folders 0700, files 0600).

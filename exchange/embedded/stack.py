@@ -1,14 +1,15 @@
 """Everything that runs, as one object: the services of a machine that has none, and our own processes.
 
-    with Stack(home, free_ports()) as stack:  # PostgreSQL and Valkey answer; stack.env says how to reach them
+    with Stack(home, free_ports()) as stack:  # PostgreSQL, Valkey, Kafka answer; stack.env says how to reach them
         stack.prepare()                       # tables, partitions, demo data
         stack.start_processes()               # web, stream, matchers, worker, beat
         stack.wait_ready()
         stack.kill("postgres")                # comes back by itself
 
 `make up`, the tests, the bench and the fault trials are built on it. The processes are named `postgres`,
-`valkey`, `web`, `stream`, `prices`, `worker`, `stops`, `beat`, `matcher-GROUP` and, where it was asked for,
-`simulate`. It imports no Django: what needs Django runs as a process.
+`valkey`, `kafka`, `web`, `stream`, `prices`, `worker`, `stops`, `relay`, `consumers`, `risk`, `beat`, `matcher-GROUP`
+and, where it was asked for, `simulate`. With EXCHANGE_EVENTS=off there are no `kafka`, `relay`, `consumers` and `risk`,
+and events stay in the outbox. It imports no Django: what needs Django runs as a process.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import TextIO
 import psutil
 
 from exchange.embedded.home import Home, SetupError
+from exchange.embedded.kafka import Kafka
 from exchange.embedded.keeper import Keeper, Program, launched
 from exchange.embedded.ports import find_free, is_free, reachable
 from exchange.embedded.postgres import Postgres
@@ -43,14 +45,28 @@ DEFAULTS = {  # as in exchange.env, which can't be read before the URLs are know
     "EXCHANGE_HTTP_PORT": "8080",
     "EXCHANGE_WS_PORT": "8081",
     "EXCHANGE_METRICS_PORT": "9090",
+    "EXCHANGE_EVENTS": "on",
+    "KAFKA_PARTITIONS": "6",
 }
-GIVEN = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "JWT_PRIVATE_KEY_FILE")  # not embedded or made if given
+GIVEN = (  # not embedded or made if given
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "JWT_PRIVATE_KEY_FILE",
+    "KAFKA_BROKERS",
+    "KAFKA_PARTITIONS",
+)
+CONSUMERS = ("notifications", "surveillance", "analytics")
+EVENTS = ("relay", "consumers", "risk")  # what there is only with EXCHANGE_EVENTS=on
 METRICS_OFFSETS = {
     "web": 0,
     "stream": 1,
     "worker": 2,
     "prices": 3,
     "stops": 4,
+    "relay": 5,
+    "consumers": 6,
+    "risk": 7,
     MATCHER: 10,
 }  # matchers: 10, 11, … in the groups' order
 MOST_MATCHERS = 20
@@ -87,6 +103,7 @@ class Stack:
         self._keepers: dict[str, Keeper] = {}
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
+        self._kafka: Kafka | None = None
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Stack:
@@ -121,10 +138,13 @@ class Stack:
         if "REDIS_URL" not in self._given:
             self._valkey = Valkey.at(home)
             own["REDIS_URL"] = self._valkey.url
+        if "KAFKA_BROKERS" not in self._given and self._given.get("EXCHANGE_EVENTS") != "off":
+            self._kafka = Kafka.at(home)
+            own["KAFKA_BROKERS"] = self._kafka.brokers
         self.env = {**own, **self._given, "EXCHANGE_HOME": str(home.root)}
 
     def start_services(self) -> None:
-        """PostgreSQL, with the role and database created, and Valkey; both answer when this returns.
+        """PostgreSQL, with the role and database created, Valkey and Kafka; all answer when this returns.
 
         Writes `env` down for other commands, without the secrets that were given: they are not ours to keep.
         """
@@ -137,10 +157,15 @@ class Stack:
             self._keep(self._postgres.program(), {})
         if self._valkey is not None:
             self._keep(self._valkey.program(), {})
+        if self._kafka is not None:
+            self._keep(self._kafka.program(int(self.env["KAFKA_PARTITIONS"])), {})
+        if self._valkey is not None:
             self._valkey.wait_ready()
         if self._postgres is not None:
             self._postgres.wait_ready(lambda: self._keepers["postgres"].restarts < HOPELESS)
             self._postgres.create_database()
+        if self._kafka is not None:
+            self._kafka.wait_ready(lambda: self._keepers["kafka"].restarts < HOPELESS)
 
     def prepare(self, progress: Callable[[str], None] = lambda step: None) -> None:
         """Tables, partitions and, in demo mode, the demo; `progress` gets a step's name when it is done."""
@@ -177,6 +202,10 @@ class Stack:
             self._run(MATCHER + group, "matcher", "--group", group)
         self._run("worker", "celery_worker")
         self._run("stops", "celery_worker", "--queue", "stops")
+        if self.events:
+            self._run("relay", "celery_worker", "--queue", "relay")
+            self._run("consumers", "consume", *CONSUMERS)
+            self._run("risk", "celery_worker", "--queue", "risk")
         self._run("beat", "celery_beat")
         self._run("prices", "prices")
         self._run("stream", "stream")
@@ -190,7 +219,9 @@ class Stack:
         """Raises SetupError if a port we need is taken."""
         wanted = [("EXCHANGE_HTTP_PORT", 0), ("EXCHANGE_WS_PORT", 0)]
         wanted += [
-            ("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[name]) for name in METRICS_OFFSETS if name != MATCHER
+            ("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[name])
+            for name in METRICS_OFFSETS
+            if name != MATCHER and (self.events or name not in EVENTS)
         ]
         wanted += [
             ("EXCHANGE_METRICS_PORT", METRICS_OFFSETS[MATCHER] + number) for number in range(len(self.groups))
@@ -201,7 +232,7 @@ class Stack:
                 more = f" (we use {name} + {offset})" if offset else ""
                 raise SetupError(f"port {port} is taken{more}: set {name} to a free one")
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = 120.0) -> None:
         """Until the API says that it can take orders and nothing is missing."""
         deadline = time.monotonic() + seconds
         pause = threading.Event()
@@ -214,12 +245,12 @@ class Stack:
             pause.wait(0.1)
 
     def close(self) -> None:
-        """End all: first who trades, then what takes requests, what serves it, Valkey and PostgreSQL last."""
+        """End all: first who trades, then what takes requests, what serves it, the services last."""
         front, back = (
             ("web", "stream", "prices", "beat"),
-            ("worker", "stops", *(MATCHER + group for group in self.groups)),
+            ("worker", "stops", "relay", "consumers", "risk", *(MATCHER + group for group in self.groups)),
         )
-        for names in (("simulate",), front, back, ("valkey",), ("postgres",)):
+        for names in (("simulate",), front, back, ("kafka", "valkey"), ("postgres",)):
             keepers = [self._keepers.pop(name) for name in names if name in self._keepers]
             for keeper in keepers:
                 keeper.ask_to_stop()
@@ -231,6 +262,11 @@ class Stack:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def events(self) -> bool:
+        """Whether events are sent to Kafka and consumed."""
+        return self.env["EXCHANGE_EVENTS"] != "off"
 
     # A single process
 

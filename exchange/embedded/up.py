@@ -1,8 +1,8 @@
 """`make up`: the whole exchange on one machine, until Ctrl-C.
 
-Starts PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL name others, brings the database up to date,
-starts our processes and keeps them running. It runs before Django's settings can be read: it finds the
-values they need.
+Starts PostgreSQL, Valkey and Kafka unless DATABASE_URL, REDIS_URL and KAFKA_BROKERS name others, brings the
+database up to date, starts our processes and keeps them running. It runs before Django's settings can be read: it
+finds the values they need.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _start(stack: Stack, progress: Progress) -> None:
     stack.prepare(progress.done)
     stack.start_processes()
     stack.wait_ready()
-    progress.done("web, stream, worker, beat, matchers: " + ", ".join(stack.groups))
+    progress.done("web, stream, workers, beat, matchers: " + ", ".join(stack.groups))
     if env.exchange_simulate:
         stack.start_simulation()
     progress.say(f"ready after {time.monotonic() - progress.first:.1f} s\n")

@@ -1,29 +1,52 @@
-"""Plain admin page of the outbox."""
+"""The outbox for operators: to look at, and to decide about what Kafka refused."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
+from exchange.events import repair
 from exchange.events.models import OutboxEvent
+
+Chosen = QuerySet[OutboxEvent]
 
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(ModelAdmin):
-    """To look at, never to touch. The list is not counted: COUNT(*) reads the whole table."""
+    """Nothing is edited. The list is not counted: COUNT(*) reads the whole table."""
 
-    list_display = ["id", "topic", "key", "status", "tries", "published_at"]
+    list_display = ["id", "topic", "key", "status", "tries", "reason", "next_try_at", "published_at"]
     list_filter = ["topic", "status"]
     search_fields = ["key"]
     ordering = ["-id"]
-    actions = None
+    actions = ["try_again", "give_up"]
     show_full_result_count = False
     paginator = InfinitePaginator
     list_per_page = 50
+
+    @admin.action(description="Try failed events again", permissions=["repair"])
+    def try_again(self, request: HttpRequest, chosen: Chosen) -> None:
+        done = repair.retry(_ids(chosen), actor=str(request.user.pk))
+        self._tell(request, done, "will be tried again")
+
+    @admin.action(
+        description="Give up refused events, so that later ones of their keys go on", permissions=["repair"]
+    )
+    def give_up(self, request: HttpRequest, chosen: Chosen) -> None:
+        done = repair.discard(_ids(chosen), actor=str(request.user.pk))
+        self._tell(request, done, "given up")
+
+    def _tell(self, request: HttpRequest, done: list[int], what: str) -> None:
+        level = messages.SUCCESS if done else messages.WARNING
+        self.message_user(request, f"{len(done)} events {what}.", level)
+
+    def has_repair_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("events.change_outboxevent")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -33,3 +56,7 @@ class OutboxEventAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def _ids(chosen: Chosen) -> list[int]:
+    return list(chosen.values_list("id", flat=True))

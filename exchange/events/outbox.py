@@ -3,7 +3,7 @@
     {"event_type", "event_id", "schema_version", "timestamp", "trace_id", "payload"}
 
 is the envelope of every event; `topics` says which there are. Whoever changes a state calls this in the same
-transaction, and `relay.poke` after its commit.
+transaction, and `poke` after its commit (`append` sees to that itself).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from django.db import connection
+from django.db import connection, transaction
 
 from exchange import ids
 from exchange.database import escape
+from exchange.events.poke import poke
 from exchange.times import now_text
 
 TABLE = "events_outboxevent"
@@ -59,3 +60,4 @@ def append(topic: str, key: str, event_type: str, payload: Mapping[str, Any], *,
             f"INSERT INTO {TABLE} ({COLUMNS}) VALUES (%s, %s, %s)",  # noqa: S608 - names are ours
             [topic, key, message(event_type, payload, trace_id=trace_id)],
         )
+    transaction.on_commit(poke)

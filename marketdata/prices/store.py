@@ -1,4 +1,5 @@
-"""What prices have to do with PostgreSQL: instruments, last trades, the table of prices.
+"""What prices have to do with PostgreSQL: instruments, last trades, the table of prices, and the events of those that
+changed.
 
 All of it runs on one thread with one connection of its own, so that the event loop never waits. After an
 error the connection is made anew. The trading tables are read by plain SQL, because market data does not
@@ -8,13 +9,17 @@ import trading.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
 from exchange.database import connect
+from exchange.events import outbox, topics
+from exchange.events.poke import poke
+from exchange.ids import uuid7
 from exchange.times import rfc3339
 from marketdata.prices.board import Listed
 from marketdata.prices.choice import View
@@ -38,6 +43,12 @@ _SAVE = """
     ON CONFLICT (instrument_id) DO UPDATE
        SET price = excluded.price, source = excluded.source, stale = excluded.stale,
            priced_at = excluded.priced_at"""
+
+
+_BEFORE = """
+    SELECT instrument.id, symbol, price FROM trading_instrument AS instrument
+      LEFT JOIN marketdata_price ON instrument_id = instrument.id WHERE instrument.id = ANY (%s)"""
+_TELL = f"INSERT INTO {outbox.TABLE} ({outbox.COLUMNS}) VALUES (%s, %s, %s)"  # noqa: S608 - names are ours
 
 
 class LastTrade(NamedTuple):
@@ -66,6 +77,7 @@ class Store:
         ]
 
     async def save(self, prices: Collection[tuple[int, View]]) -> None:
+        """The prices, and with them an event for each that is another one than before."""
         rows = [
             {
                 "instrument": instrument,
@@ -79,7 +91,11 @@ class Store:
 
         def save(connection: psycopg.Connection[Any]) -> None:
             with connection.transaction(), connection.cursor() as cursor:
+                cursor.execute(_BEFORE, [[instrument for instrument, _ in prices]])
+                before = {instrument: (symbol, price) for instrument, symbol, price in cursor}
                 cursor.executemany(_SAVE, rows)
+                cursor.executemany(_TELL, list(_events(prices, before)))
+            poke()
 
         await self._run(save)
 
@@ -103,3 +119,15 @@ class Store:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _events(
+    prices: Collection[tuple[int, View]], before: Mapping[int, tuple[str, Decimal | None]]
+) -> Iterator[tuple[str, str, str]]:
+    """A row of the outbox for each price that changed."""
+    for instrument, view in prices:
+        symbol, known = before.get(instrument, (None, None))
+        if symbol is None or known == Decimal(view.quote.price):
+            continue
+        payload = {"symbol": symbol, "price": view.quote.price, "source": view.source}
+        yield topics.PRICES, symbol, outbox.message("PRICE_CHANGED", payload, trace_id=uuid7())

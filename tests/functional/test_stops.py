@@ -66,7 +66,12 @@ def outside() -> Iterator[Outside]:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterator[Live]:
     """At the end `verify` must find nothing."""
-    settings = {"EXCHANGE_DEMO": "true", "EXCHANGE_PRICE_WS_URL": "", "EXCHANGE_PRICE_REST_URL": outside.url}
+    settings = {
+        "EXCHANGE_DEMO": "true",
+        "EXCHANGE_EVENTS": "off",
+        "EXCHANGE_PRICE_WS_URL": "",
+        "EXCHANGE_PRICE_REST_URL": outside.url,
+    }
     with Stack(tmp_path_factory.mktemp("stops"), {**free_ports(), **settings}) as stack:
         stack.prepare()
         with psycopg.connect(stack.env["DATABASE_URL"]) as database:

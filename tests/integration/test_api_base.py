@@ -21,6 +21,7 @@ import exchange.redis
 from exchange import health, urls
 from exchange.api import ApiRequest, ApiView, answer, body, charge
 from exchange.env import env
+from exchange.events.poke import ALIVE_KEY as RELAY_KEY
 from exchange.members import session, tokens
 from exchange.members.models import Institution, User
 from exchange.redis import client as redis_client
@@ -224,7 +225,8 @@ def test_ready_needs_every_matcher() -> None:
     SymbolGroup.objects.create(name="beta")
     beat("alpha")
     alive = json.dumps({"timestamp": datetime.now(UTC).isoformat(), "connections": 0})
-    redis_client().mset({ALIVE_KEY: alive, PRICES_KEY: alive})
+    relay = json.dumps({"timestamp": datetime.now(UTC).isoformat(), "kafka": True})
+    redis_client().mset({ALIVE_KEY: alive, PRICES_KEY: alive, RELAY_KEY: relay})
     status, found = ready()
     assert (status, found["status"]) == (503, "unavailable")
     assert found["checks"]["matcher:beta"] == "down"
@@ -238,11 +240,15 @@ def test_ready_needs_every_matcher() -> None:
                 "redis": "up",
                 "stream": "up",
                 "prices": "up",
+                "relay": "up",
+                "kafka": "up",
                 "matcher:alpha": "up",
                 "matcher:beta": "up",
             },
         },
     )
+    redis_client().set(RELAY_KEY, relay.replace("true", "false"))
+    assert ready()[1]["checks"]["kafka"] == "down"
     redis_client().delete(ALIVE_KEY)
     status, found = ready()
     assert (status, found["status"], found["checks"]["stream"]) == (200, "degraded", "down")
@@ -265,6 +271,8 @@ def test_without_redis_a_matcher_lives_while_it_holds_its_lock(monkeypatch: pyte
         "redis": "down",
         "stream": "unknown",
         "prices": "unknown",
+        "relay": "unknown",
+        "kafka": "unknown",
         "matcher:alpha": "up",
     }
 

@@ -189,6 +189,7 @@ def test_given_services_are_not_embedded(tmp_path: Path) -> None:
         "DATABASE_URL": "postgresql://bank@db/exchange",
         "REDIS_URL": "redis://cache/0",
         "SECRET_KEY": "s" * 40,
+        "KAFKA_BROKERS": "kafka:9092",
     }
     with Stack(tmp_path / "home", given) as stack:
         assert stack.names == []

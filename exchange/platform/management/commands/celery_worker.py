@@ -1,6 +1,7 @@
 """`manage.py celery_worker`: runs the tasks that beat and the other processes send.
 
-With `--queue stops` it does nothing but check stops, so that no other work comes in between.
+With `--queue stops` it does nothing but check stops, with `--queue relay` nothing but send events to Kafka, with
+`--queue risk` nothing but look for risk and abuse, so that no other work comes in between.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from exchange.celery import DEFAULT_QUEUE, STOPS_QUEUE
+from exchange.celery import DEFAULT_QUEUE, RELAY_QUEUE, RISK_QUEUE, STOPS_QUEUE
 from exchange.platform.process import become
 
-QUEUES = (DEFAULT_QUEUE, STOPS_QUEUE)
+QUEUES = (DEFAULT_QUEUE, STOPS_QUEUE, RELAY_QUEUE, RISK_QUEUE)
 
 
 class Command(BaseCommand):

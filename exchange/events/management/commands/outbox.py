@@ -1,0 +1,90 @@
+"""`manage.py outbox`: what waits to be sent to Kafka; and what an operator can do about it.
+
+Exit code 0, 1 if events have failed (or none was found to act on), 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from exchange.events import repair, selectors
+from exchange.times import rfc3339
+
+
+class Command(BaseCommand):
+    help = "Shows the outbox; sends failed events again, gives them up, or repeats what Kafka has lost."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
+            "--retry", action="store_true", help="try failed events again: all, or those of --id"
+        )
+        what.add_argument(
+            "--discard", action="store_true", help="give up the events of --id; later ones go on"
+        )
+        what.add_argument("--republish", action="store_true", help="send again what was published --since")
+        parser.add_argument("--id", type=int, action="append", dest="ids", metavar="ID", help="an event")
+        parser.add_argument("--since", type=_moment, metavar="MOMENT", help="2026-11-22T10:00:00Z")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+        parser.add_argument("--json", action="store_true", dest="as_json")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        ids, since = options["ids"], options["since"]
+        if options["republish"] != (since is not None):
+            raise CommandError("--republish and --since belong together", returncode=2)
+        if options["discard"] and not ids:
+            raise CommandError("--discard needs --id", returncode=2)
+        if ids and not (options["retry"] or options["discard"]):
+            raise CommandError("--id belongs to --retry or --discard", returncode=2)
+        dry, actor = options["dry_run"], f"command:{getpass.getuser()}"
+        if options["retry"]:
+            done = repair.failed(ids) if dry else repair.retry(ids, actor=actor)
+            found = self._tell(options, "to be tried again", len(done), ids=done)
+        elif options["discard"]:
+            done = repair.refused(ids) if dry else repair.discard(ids, actor=actor)
+            found = self._tell(options, "given up", len(done), ids=done)
+        elif options["republish"]:
+            count = repair.published_since(since) if dry else repair.republish(since, actor=actor)
+            self._tell(options, "to be sent again", count, since=rfc3339(since))
+            found = True
+        else:
+            found = self._state(options["as_json"])
+        if not found:
+            sys.exit(1)
+
+    def _state(self, as_json: bool) -> bool:
+        now = selectors.state()
+        if as_json:
+            oldest = rfc3339(now.oldest) if now.oldest else None
+            figures = {"oldest": oldest, "oldest_seconds": round(now.oldest_seconds, 3)}
+            self.stdout.write(
+                json.dumps(
+                    {"pending": now.pending, "failed": now.failed, "held_keys": now.held_keys, **figures}
+                )
+            )
+        else:
+            self.stdout.write(
+                f"pending {now.pending}, the oldest for {now.oldest_seconds:.1f} s\n"
+                f"failed  {now.failed}, keys that wait for one that was refused: {now.held_keys}"
+            )
+        return not now.failed
+
+    def _tell(self, options: dict[str, Any], what: str, count: int, **more: Any) -> bool:
+        if options["as_json"]:
+            self.stdout.write(json.dumps({"events": count, "dry_run": options["dry_run"], **more}))
+        else:
+            self.stdout.write(
+                f"{count} events {what}{' (not done: --dry-run)' if options['dry_run'] else ''}"
+            )
+        return count > 0
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

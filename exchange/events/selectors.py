@@ -1,0 +1,39 @@
+"""What is in the outbox."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import connection
+from django.utils import timezone
+
+_STATE = """
+    SELECT count(*) FILTER (WHERE status = 'PENDING'), count(*) FILTER (WHERE status = 'FAILED'),
+           count(DISTINCT (topic, key)) FILTER (WHERE tries > 0)
+      FROM events_outboxevent WHERE published_at IS NULL"""
+_OLDEST = """
+    SELECT (message::json ->> 'timestamp')::timestamptz FROM events_outboxevent
+     WHERE published_at IS NULL AND status = 'PENDING' ORDER BY id LIMIT 1"""
+
+
+class State(NamedTuple):
+    """`held_keys`: keys whose later events wait for one that was refused."""
+
+    pending: int
+    failed: int
+    held_keys: int
+    oldest: datetime | None
+
+    @property
+    def oldest_seconds(self) -> float:
+        return (timezone.now() - self.oldest).total_seconds() if self.oldest else 0.0
+
+
+def state() -> State:
+    with connection.cursor() as cursor:
+        cursor.execute(_STATE)
+        pending, failed, held = cursor.fetchone()
+        cursor.execute(_OLDEST)
+        row = cursor.fetchone()
+    return State(pending, failed, held, row[0] if row else None)
