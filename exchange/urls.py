@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from exchange import health, pages
 from exchange.api import NotFoundView
 from exchange.members import api as members
+from exchange.notifications import api as notifications
 from marketdata.api.urls import udf_urlpatterns
 
 handler404 = pages.not_found
@@ -18,6 +19,8 @@ api: list[URLPattern | URLResolver] = [
     path("auth/token/refresh", members.RefreshView.as_view()),
     path("health/live", health.LiveView.as_view()),
     path("health/ready", health.ReadyView.as_view()),
+    path("notifications", notifications.NotificationsView.as_view()),
+    path("notifications/preferences", notifications.PreferencesView.as_view()),
     path("", include("trading.api.urls")),
     path("", include("marketdata.api.urls")),
     re_path(r"", NotFoundView.as_view()),
@@ -29,6 +32,7 @@ urlpatterns = [
     path("status", pages.status, name="status"),
     path("api/schema", pages.schema, name="schema"),
     path("api/asyncapi", pages.asyncapi, name="asyncapi"),
+    path("api/asyncapi/events", pages.asyncapi_events, name="asyncapi-events"),
     path("api/docs", pages.swagger, name="docs"),
     path("api/redoc", pages.redoc, name="redoc"),
     path("admin/", admin.site.urls),

@@ -17,6 +17,7 @@ UPDATES = {
     "user.orders": "ORDER_UPDATE",
     "user.trades": "USER_TRADE",
     "user.balances": "BALANCE_UPDATE",
+    "user.notifications": "NOTIFICATION",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,9 +13,13 @@ import redis
 
 from exchange import ids
 from exchange.database import own_connection, transaction
+from exchange.events import outbox
+from exchange.events.poke import poke
+from exchange.events.topics import ACCOUNTS
 from exchange.members.models import User
 from exchange.redis import Circuit, client
 from matching import feed
+from matching.core.scale import minor_text
 from trading import ledger
 from trading.models import Account, Asset, Transaction
 
@@ -31,6 +36,7 @@ class AccountBook:
         self._lock = threading.Lock()
         self._users: dict[AccountKey, int] = {}
         self._fees: dict[AccountKey, int] = {}
+        self._wallet: dict[AccountKey, int] = {}
 
     def of_user(self, user_id: str, institution_id: str, asset: int) -> int:
         """The user's account in `asset`, opened at first need."""
@@ -44,10 +50,18 @@ class AccountBook:
         found = self._fees.get(key)
         return found if found is not None else self._find(self._fees, key, institution_id, Account.Kind.FEES)
 
+    def of_wallet(self, institution_id: str, asset: int) -> int:
+        """The institution's contra account of what its own wallet service reserves in `asset`."""
+        key = AccountKey(institution_id, asset)
+        found = self._wallet.get(key)
+        kind = Account.Kind.WALLET
+        return found if found is not None else self._find(self._wallet, key, institution_id, kind)
+
     def forget(self) -> None:
         with self._lock:
             self._users.clear()
             self._fees.clear()
+            self._wallet.clear()
 
     def _find(
         self, known: dict[AccountKey, int], key: AccountKey, institution_id: str, kind: Account.Kind
@@ -81,18 +95,27 @@ def deposit(*, user: User, asset: Asset, amount: Decimal, trace_id: str) -> str:
     transaction_id, entries = ids.uuid7(), ledger.Entries()
     legs = [(target, asset.pk, minor, asset.scale), (custody.pk, asset.pk, -minor, asset.scale)]
     entries.add(transaction_id, Transaction.Kind.DEPOSIT, trace_id, datetime.now(UTC).isoformat(), legs)
+    payload = {
+        "user_id": str(user.pk),
+        "asset": asset.code,
+        "amount": minor_text(minor, asset.scale),
+        "transaction_id": transaction_id,
+    }
+    event = outbox.message("DEPOSITED", payload, trace_id=trace_id)
     with transaction(own_connection()) as tx:
         ledger.write_transactions(tx, entries)
         ledger.write_postings(tx, entries)
-    _tell(str(user.pk))
+        tx.copy(outbox.TABLE, outbox.COLUMNS, [outbox.line(ACCOUNTS, str(user.pk), event)])
+    poke()
+    tell([str(user.pk)])
     return transaction_id
 
 
-def _tell(user_id: str) -> None:
-    """Those who follow the user's balances; they see it at their next look if Redis is away."""
+def tell(user_ids: Sequence[str]) -> None:
+    """Those who follow these users' balances; they see it at their next look if Redis is away."""
     if not _circuit.away():
         try:
-            client().publish(feed.USERS, msgspec.json.encode([user_id]))
+            client().publish(feed.USERS, msgspec.json.encode(user_ids))
             _circuit.works()
         except redis.RedisError as error:
             _circuit.failed(error)

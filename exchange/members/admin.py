@@ -9,11 +9,12 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import UsernameField
 from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from exchange.members import looks
-from exchange.members.models import Brand, Institution, InstitutionHost, User, UserManager
+from exchange.members.models import Brand, Institution, InstitutionHost, KnownDevice, User, UserManager
 
 
 class _LowerCase:
@@ -100,3 +101,20 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     add_fieldsets = [
         (None, {"fields": ["email", "usable_password", "password1", "password2", "institution", "role"]}),
     ]
+
+
+@admin.register(KnownDevice)
+class KnownDeviceAdmin(ModelAdmin):
+    """To look at, and to forget: the next sign-in from it is told as one from a new device."""
+
+    list_display = ["name", "user", "first_seen_at", "last_seen_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__email"]
+    fields = ["user", "name", "first_seen_at", "last_seen_at"]
+    ordering = ["-last_seen_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -7,12 +7,13 @@ from typing import Annotated
 import msgspec
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from msgspec import Meta
 
-from exchange.api import ApiView, answer, body
+from exchange.api import ApiView, answer, body, trace_id
 from exchange.errors import Problem
-from exchange.members import rate, selectors, tokens
+from exchange.members import devices, rate, selectors, tokens
+from exchange.members.devices import Device
 from exchange.members.models import User, UserManager
 from exchange.schema import answers, json, problems
 
@@ -49,11 +50,20 @@ class TokenView(ApiView):
         operation_id="sign_in",
         summary="Sign in: an access and a refresh token",
         tags=["auth"],
+        parameters=[
+            OpenApiParameter(
+                devices.HEADER,
+                {"type": "string", "minLength": 16, "maxLength": 128, "pattern": "^[A-Za-z0-9._~-]*$"},
+                OpenApiParameter.HEADER,
+                description="a secret name that your program made once and keeps: without it, a sign-in from "
+                "another network counts as one from a new device, of which the user is told",
+            )
+        ],
         request=json(Credentials),
         responses={200: answers(Tokens, "Signed in"), **problems(401, 429)},
     )
     def post(self, request: HttpRequest) -> HttpResponse:
-        user = sign_in(request)
+        user = sign_in(request, devices.of_program(request))
         made = Tokens(tokens.access(user), "Bearer", tokens.lifetime(), tokens.refresh(user))
         return answer(made, headers=SECRET)
 
@@ -71,14 +81,15 @@ class RefreshView(ApiView):
         return answer(Access(tokens.access(user), "Bearer", tokens.lifetime()), headers=SECRET)
 
 
-def sign_in(request: HttpRequest) -> User:
-    """The user whose `Credentials` the body has. Raises Problem."""
+def sign_in(request: HttpRequest, device: Device) -> User:
+    """The user whose `Credentials` the body has; `device` is known from now on. Raises Problem."""
     given = body(request, Credentials)
     email = UserManager.normalize_email(given.email)
     _count_attempt(request.META.get("REMOTE_ADDR", ""), email)
     user = authenticate(request, username=email, password=given.password)
     if not isinstance(user, User):
         raise tokens.unauthorized("invalid_credentials", "No active user has this e-mail and password.")
+    devices.signed_in(user, device, trace_id=trace_id(request))
     return user
 
 

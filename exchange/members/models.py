@@ -66,8 +66,8 @@ class Role(models.TextChoices):
 
 
 PERMISSIONS: dict[str, list[str]] = {
-    Role.TRADER: ["orders:read", "orders:write", "balances:read"],
-    Role.OPERATOR: ["orders:read", "balances:read", "markets:write"],
+    Role.TRADER: ["orders:read", "orders:write", "balances:read", "profile:read", "profile:write"],
+    Role.OPERATOR: ["orders:read", "balances:read", "markets:write", "profile:read", "profile:write"],
 }
 
 
@@ -124,3 +124,19 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def permissions(self) -> list[str]:
         return PERMISSIONS[self.role]
+
+
+class KnownDevice(models.Model):
+    """A device that a user has signed in from; see `members.devices`."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False, related_name="devices")
+    fingerprint = models.CharField(max_length=64, help_text="what it is known by, as a digest")
+    name = models.CharField(max_length=60)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "fingerprint"], name="known_device_once")]
+
+    def __str__(self) -> str:
+        return self.name

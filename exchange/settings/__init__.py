@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from exchange.env import env
 from exchange.settings.api import *  # noqa: F403
 from exchange.settings.logs import *  # noqa: F403
+from exchange.settings.mail import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -34,6 +35,7 @@ INSTALLED_APPS = [
     "exchange.platform",
     "exchange.terminal",
     "exchange.notifications",
+    "exchange.analytics",
     "matching",
     "risk",
     "trading",

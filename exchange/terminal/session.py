@@ -13,6 +13,7 @@ knows no cookies.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 
 import msgspec
@@ -22,11 +23,13 @@ from rest_framework_simplejwt.settings import api_settings
 
 from exchange.api import answer, trace_id
 from exchange.errors import Problem
-from exchange.members import api, tokens
+from exchange.members import api, devices, tokens
 from exchange.members.models import User
 from exchange.terminal import fees
 
 COOKIE = "terminal_refresh"
+DEVICE_COOKIE = "terminal_device"  # stays when its user signs out: the next sign-in is from a known device
+DEVICE_KEPT = timedelta(days=400)  # the longest that browsers grant
 PATH = "/trade/session"
 SECRET = {"Cache-Control": "no-store"}
 
@@ -66,18 +69,24 @@ def session(request: HttpRequest) -> HttpResponse:
 
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
-    user = api.sign_in(request)
+    device = devices.browser_id(request.COOKIES.get(DEVICE_COOKIE))
+    user = api.sign_in(request, devices.of_browser(request, device))
     response = _session(user)
+    _keep(request, response, COOKIE, tokens.refresh(user), api_settings.REFRESH_TOKEN_LIFETIME)
+    _keep(request, response, DEVICE_COOKIE, device, DEVICE_KEPT)
+    return response
+
+
+def _keep(request: HttpRequest, response: HttpResponse, name: str, value: str, age: timedelta) -> None:
     response.set_cookie(
-        COOKIE,
-        tokens.refresh(user),
-        max_age=api_settings.REFRESH_TOKEN_LIFETIME,
+        name,
+        value,
+        max_age=age,
         path=PATH,
         secure=request.is_secure(),
         httponly=True,
         samesite="Strict",
     )
-    return response
 
 
 def _refresh(request: HttpRequest) -> HttpResponse:

@@ -3,7 +3,7 @@
     Redis feed:* ──▶ feed ──▶ chain      was anything missed?
                       │
                       ▼
-                    books · trades · ticker · candles · private    channels: state, epoch, sequence
+                    books · trades · ticker · candles · private · notifications    channels: state, epoch, sequence
                       │ one message, serialised and framed once
                       ▼
                     connection ──▶ outlet                          one of each per socket

@@ -37,6 +37,7 @@ _CHANNELS: dict[str, tuple[type[ChannelMessage], type[ChannelMessage]]] = {
     "^user\\.orders$": (messages.OrdersSnapshot, messages.OrderUpdate),
     "^user\\.trades$": (messages.UserTradesSnapshot, messages.UserTradeMessage),
     "^user\\.balances$": (messages.BalancesSnapshot, messages.BalanceUpdate),
+    "^user\\.notifications$": (messages.NotificationsSnapshot, messages.NotificationMessage),
 }
 
 

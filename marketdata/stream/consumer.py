@@ -32,7 +32,12 @@ from marketdata.stream.outlet import AsgiOutlet
 
 TOLERATED = 100  # messages in a row above the rate
 
-PERMISSIONS = {"user.orders": "orders:read", "user.trades": "orders:read", "user.balances": "balances:read"}
+PERMISSIONS = {
+    "user.orders": "orders:read",
+    "user.trades": "orders:read",
+    "user.balances": "balances:read",
+    "user.notifications": "profile:read",
+}
 
 hub = Hub()
 

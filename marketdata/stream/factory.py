@@ -10,6 +10,7 @@ from marketdata.stream.candles import CandlesChannel
 from marketdata.stream.channel import Channel
 from marketdata.stream.feed import Feed
 from marketdata.stream.markets import Market, Markets, Name
+from marketdata.stream.notifications import NotificationsChannel
 from marketdata.stream.private import OrdersChannel, UserTradesChannel
 from marketdata.stream.routes import Routes
 from marketdata.stream.tasks import Tasks
@@ -32,7 +33,8 @@ class Factory:
         """The market must have been found; `user` is empty for public channels."""
         if user:
             channel = self._private(name, user)
-            self._routes.losers[None].add(channel)
+            if name.kind != "user.notifications":  # no matcher tells it anything
+                self._routes.losers[None].add(channel)
         else:
             market = self._markets.get(name.symbol)
             assert market is not None, "nobody asks for a channel before its market was found"
@@ -79,4 +81,8 @@ class Factory:
                 routes.user_trades[user].add(balances)
                 routes.balances[user].add(balances)
                 return balances
+            case "user.notifications":
+                notifications = NotificationsChannel(name.kind, user, self._tasks)
+                routes.notifications[user].add(notifications)
+                return notifications
         raise AssertionError(f"there is no channel {name.kind}")

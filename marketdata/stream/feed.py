@@ -16,6 +16,7 @@ import redis
 import redis.asyncio
 import structlog
 
+from exchange.notifications import feed as notifications
 from exchange.redis import connect_async
 from marketdata.prices import publisher
 from marketdata.stream.chain import Chain, Link
@@ -67,7 +68,9 @@ class Feed:
         client = connect_async()
         async with contextlib.aclosing(client), client.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.psubscribe(feed.PATTERN)
-            await subscription.subscribe(announce.CHANNEL, publisher.CHANNEL, feed.USERS)
+            await subscription.subscribe(
+                announce.CHANNEL, publisher.CHANNEL, feed.USERS, notifications.CHANNEL
+            )
             self._routes.resume()
             loop_time = asyncio.get_running_loop().time
             heard_at = loop_time()
@@ -114,6 +117,10 @@ class Feed:
                 price = decode_price(data)
                 for ticker in routes.tickers.get(price.symbol, ()):
                     ticker.priced(price)
+            case notifications.CHANNEL if routes.notifications:
+                told = notifications.decode(data)
+                for channel_of_user in routes.notifications.get(told.user_id, ()):
+                    channel_of_user.told(told.note)
             case _ if channel == feed.USERS:
                 for user in decode_users(data):
                     for balances in routes.balances.get(user, ()):

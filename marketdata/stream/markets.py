@@ -20,7 +20,7 @@ from matching.core.scale import InstrumentScale
 
 AGAIN_SECONDS = 1.0
 INTERVALS = ("1m", "5m", "15m", "1h", "4h", "1d")
-USER_CHANNELS = ("user.orders", "user.trades", "user.balances")
+USER_CHANNELS = ("user.orders", "user.trades", "user.balances", "user.notifications")
 
 log = structlog.get_logger(__name__)
 

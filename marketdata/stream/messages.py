@@ -257,6 +257,23 @@ class Balances(msgspec.Struct):
     balances: list[Balance]
 
 
+class UserNotification(msgspec.Struct):
+    """What is in `data` depends on the kind: the order, the deposit, the device. `created_at` is when it
+    happened."""
+
+    notification_id: str
+    kind: str
+    event_id: str
+    data: dict[str, str]
+    created_at: Time
+
+
+class UserNotifications(msgspec.Struct):
+    """The last 50, newest last."""
+
+    notifications: list[UserNotification]
+
+
 # Channel messages: all have these fields, and `data`
 
 
@@ -321,6 +338,14 @@ class BalancesSnapshot(ChannelMessage, tag="SNAPSHOT"):
 
 class BalanceUpdate(ChannelMessage, tag="BALANCE_UPDATE"):
     data: Balances
+
+
+class NotificationsSnapshot(ChannelMessage, tag="SNAPSHOT"):
+    data: UserNotifications
+
+
+class NotificationMessage(ChannelMessage, tag="NOTIFICATION"):
+    data: UserNotification
 
 
 encode = msgspec.json.Encoder().encode

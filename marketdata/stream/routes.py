@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from marketdata.stream.balances import BalancesChannel
 from marketdata.stream.books import Books
 from marketdata.stream.channel import Channel
+from marketdata.stream.notifications import NotificationsChannel
 from marketdata.stream.ticker import TickerChannel
 from matching.feed import Batch, OrderNote, TradeNote
 
@@ -39,6 +40,7 @@ class Routes:
         self.user_trades: defaultdict[str, set[TradeReader]] = defaultdict(set)
         self.user_orders: defaultdict[str, set[OrderReader]] = defaultdict(set)
         self.balances: defaultdict[str, set[BalancesChannel]] = defaultdict(set)
+        self.notifications: defaultdict[str, set[NotificationsChannel]] = defaultdict(set)
         self.tickers: defaultdict[str, set[TickerChannel]] = defaultdict(set)
         self.losers: defaultdict[str | None, set[Channel]] = defaultdict(set)
 
@@ -75,6 +77,8 @@ class Routes:
             ticker.lost()
         for balances in _all(self.balances):
             balances.lost()
+        for notifications in _all(self.notifications):
+            notifications.lost()
 
     def second(self) -> None:
         """A second has passed."""
@@ -89,6 +93,7 @@ class Routes:
             self.user_trades,
             self.user_orders,
             self.balances,
+            self.notifications,
             self.tickers,
             self.losers,
         )

@@ -16,10 +16,10 @@ from tests.functional.live import Live, Trader
 PATIENCE = 30.0  # seconds
 PUBLIC = ["orderbook.BTC/USDT", "orderbook.BTC/USDT@100ms", "trades.BTC/USDT", "ticker.BTC/USDT"]
 CANDLES = [f"candles.BTC/USDT.{interval}" for interval in ("1m", "5m", "15m", "1h", "4h", "1d")]
-PRIVATE = ["user.orders", "user.trades", "user.balances"]
+PRIVATE = ["user.orders", "user.trades", "user.balances", "user.notifications"]
 KINDS = {
     *("ACK", "ERROR", "HEARTBEAT", "SNAPSHOT", "ORDERBOOK_UPDATE", "TRADE", "TICKER", "CANDLE"),
-    *("ORDER_UPDATE", "USER_TRADE", "BALANCE_UPDATE"),
+    *("ORDER_UPDATE", "USER_TRADE", "BALANCE_UPDATE", "NOTIFICATION"),
 }
 
 
@@ -55,9 +55,9 @@ def capture(socket: ClientConnection, trader: Trader, other: Trader) -> list[dic
 
 
 def test_captured_frames_are_as_the_document_says(
-    live: Live, socket: ClientConnection, alice: Trader, bob: Trader
+    notified: Live, socket: ClientConnection, alice: Trader, bob: Trader
 ) -> None:
-    document = live.public.get(f"{live.host}/api/asyncapi").json()
+    document = notified.public.get(f"{notified.host}/api/asyncapi").json()
     assert document["asyncapi"] == "3.0.0"
     sent = {
         operation["messages"][0]["$ref"].rsplit("/", 1)[1]

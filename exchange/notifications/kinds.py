@@ -1,0 +1,44 @@
+"""What users are told of and how: the kinds, the channels, and what holds where a user chose nothing.
+
+A fill is told on the feed each time; by e-mail only when the order is complete, because somebody who trades
+all day would get thousands.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Kind(models.TextChoices):
+    ORDER_FILLED = "ORDER_FILLED", _("Order filled")
+    ORDER_PARTIALLY_FILLED = "ORDER_PARTIALLY_FILLED", _("Order partly filled")
+    STOP_TRIGGERED = "STOP_TRIGGERED", _("Stop triggered")
+    ORDER_REJECTED = "ORDER_REJECTED", _("Order rejected")
+    DEPOSIT = "DEPOSIT", _("Deposit")
+    NEW_DEVICE = "NEW_DEVICE", _("Sign-in from a new device")
+
+
+class Channel(models.TextChoices):
+    EMAIL = "EMAIL", "E-mail"
+    SMS = "SMS", "SMS"
+    WEBSOCKET = "WEBSOCKET", "WebSocket"
+
+
+OUTWARD = (Channel.EMAIL, Channel.SMS)  # through a provider; the feed is our own
+
+DEFAULTS: dict[Kind, frozenset[Channel]] = {
+    Kind.ORDER_FILLED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    Kind.ORDER_PARTIALLY_FILLED: frozenset({Channel.WEBSOCKET}),
+    Kind.STOP_TRIGGERED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    Kind.ORDER_REJECTED: frozenset({Channel.WEBSOCKET}),  # whoever placed it was answered so
+    Kind.DEPOSIT: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    Kind.NEW_DEVICE: frozenset({Channel.EMAIL, Channel.SMS, Channel.WEBSOCKET}),
+}
+
+SECURITY = frozenset({Kind.NEW_DEVICE})
+
+
+def is_fixed(kind: Kind, channel: Channel) -> bool:
+    """Nobody can turn this off: it is how a user learns that somebody else is at their account."""
+    return kind in SECURITY and channel == Channel.EMAIL
