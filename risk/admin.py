@@ -1,0 +1,5 @@
+"""All admin pages of risk, for Django to find."""
+
+from risk import cases_admin, limits_admin, portfolio_admin, surveillance_admin
+
+__all__ = ["cases_admin", "limits_admin", "portfolio_admin", "surveillance_admin"]

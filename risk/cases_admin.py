@@ -1,0 +1,228 @@
+"""Admin pages of alerts and cases: the queue, a case with its evidence, and what an operator does with it.
+
+Rows are to look at only; what changes a case is a form of its own that calls `risk.cases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from exchange.members.models import User
+from matching.admin import ReadOnlyAdmin
+from risk import cases, dossier
+from risk.models import Alert, Case
+from risk.models.cases import CLOSED, UNDER_WAY, State
+
+PERMISSION = "risk.change_case"
+
+
+class NoteForm(forms.Form):
+    text = forms.CharField(label="Note", max_length=5000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+
+
+class DecisionForm(forms.Form):
+    verdict = forms.ChoiceField(widget=UnfoldAdminSelectWidget())
+    reason = forms.CharField(
+        max_length=5000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="for the record; final",
+    )
+
+    def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        closing = [State(state) for state in dossier.choices(case) if state in CLOSED]
+        self.fields["verdict"].choices = [(state.value, state.label) for state in closing]  # type: ignore[attr-defined]
+
+
+class Standing(admin.SimpleListFilter):
+    """Those under way, unless another state is asked for."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [*State.choices, ("all", "All")]
+
+    def choices(self, changelist: Any) -> Any:
+        first, *others = super().choices(changelist)
+        return [first | {"display": "Under way"}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Case]) -> QuerySet[Case]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(state=self.value()) if self.value() else queryset.filter(state__in=UNDER_WAY)
+
+
+@admin.register(Case)
+class CaseAdmin(ReadOnlyAdmin):
+    list_display = [
+        "id",
+        "severity",
+        "kind",
+        "user",
+        "symbol",
+        "score",
+        "rank",
+        "state",
+        "assignee",
+        "opened_at",
+    ]
+    list_filter = [Standing, "kind", "severity", "assignee"]
+    list_select_related = ["user", "assignee"]
+    search_fields = ["=id", "user__email"]
+    fields = [
+        ("state", "assignee"),
+        ("user", "symbol"),
+        ("kind", "severity"),
+        ("score", "rank"),
+        "reason",
+        ("decided_by", "decided_at"),
+        ("opened_at", "updated_at"),
+    ]
+    change_form_outer_after_template = "risk/case.html"
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        return ["-severity", F("rank").desc(nulls_last=True), "-id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
+        return super().get_queryset(request).select_related("user", "assignee", "decided_by")
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path(
+            "<int:case_id>/do/<str:verb>/",
+            self.admin_site.admin_view(self.act),
+            name="risk_case_act",
+        )
+        return [own, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        case = self.get_object(request, object_id)
+        if case is not None and self.has_view_permission(request, case):
+            extra_context = {**(extra_context or {}), "dossier": _dossier(request, case)}
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def act(self, request: HttpRequest, case_id: int, verb: str) -> HttpResponse:
+        """One of `VERBS`, asked for by a form of the page."""
+        if verb not in VERBS:
+            raise Http404(verb)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm(PERMISSION):
+            raise PermissionDenied
+        try:
+            with transaction.atomic():
+                said = VERBS[verb](request, case_id)
+            messages.success(request, said)
+        except cases.NoSuchCase as error:
+            raise Http404(str(error)) from error
+        except cases.NotAllowed as error:
+            messages.error(request, str(error))
+        return HttpResponseRedirect(reverse("admin:risk_case_change", args=[case_id]))
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ["id", "raised_at", "kind", "severity", "user", "symbol", "score", "times", "case"]
+    list_filter = ["kind", "severity"]
+    list_select_related = ["user", "case"]
+    search_fields = ["user__email", "dedup"]
+    ordering = ["-id"]
+    exclude = ["picture", "evidence"]  # on its case's page
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
+        return super().get_queryset(request).defer("picture", "evidence")
+
+
+def _dossier(request: HttpRequest, case: Case) -> dict[str, Any]:
+    alerts = [
+        {
+            "kind": alert.kind,
+            "symbol": alert.symbol,
+            "severity": alert.get_severity_display(),
+            "score": f"{alert.score:.3g}",
+            "times": alert.times,
+            "raised_at": alert.raised_at,
+            "user": alert.user,
+            "detail": alert.detail.items(),
+            "picture": dossier.picture(alert),
+            "tables": dossier.tables(alert),
+        }
+        for alert in dossier.alerts(case)
+    ]
+    return {"alerts": alerts, "notes": dossier.notes(case), "forms": _forms(request, case)}
+
+
+def _forms(request: HttpRequest, case: Case) -> list[dict[str, Any]]:
+    """What whoever looks may do now."""
+    if case.state in CLOSED or not request.user.has_perm(PERMISSION):
+        return []
+    found: list[tuple[str, str, forms.Form | None]] = []
+    if case.assignee_id != request.user.pk:
+        found.append(("assign", "Assign to me", None))
+    if case.state == State.INVESTIGATING:
+        found.append(("release", "Give it back", None))
+    found += [("note", "Add the note", NoteForm()), ("decide", "Decide", DecisionForm(case=case))]
+    return [
+        {
+            "name": verb,
+            "label": label,
+            "fields": form,
+            "address": reverse("admin:risk_case_act", args=[case.pk, verb]),
+        }
+        for verb, label, form in found
+    ]
+
+
+def _assign(request: HttpRequest, case_id: int) -> str:
+    cases.assign(case_id, to=_who(request), by=_who(request), address=_address(request))
+    return f"Case {case_id} is yours."
+
+
+def _release(request: HttpRequest, case_id: int) -> str:
+    cases.release(case_id, by=_who(request), address=_address(request))
+    return f"Case {case_id} is nobody's."
+
+
+def _note(request: HttpRequest, case_id: int) -> str:
+    form = NoteForm(request.POST)
+    text = form.cleaned_data["text"] if form.is_valid() else ""
+    cases.note(case_id, text=text, by=_who(request), address=_address(request))
+    return "Noted."
+
+
+def _decide(request: HttpRequest, case_id: int) -> str:
+    verdict = request.POST.get("verdict", "")
+    if verdict not in CLOSED:
+        raise cases.NotAllowed("choose a verdict")
+    reason = request.POST.get("reason", "")[:5000]
+    cases.decide(case_id, verdict=State(verdict), reason=reason, by=_who(request), address=_address(request))
+    return f"Case {case_id} is {State(verdict).label.lower()}."
+
+
+VERBS: dict[str, Callable[[HttpRequest, int], str]] = {
+    "assign": _assign,
+    "release": _release,
+    "note": _note,
+    "decide": _decide,
+}
+
+
+def _who(request: HttpRequest) -> User:
+    assert isinstance(request.user, User), "the admin lets nobody else in"
+    return request.user
+
+
+def _address(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))

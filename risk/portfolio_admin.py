@@ -1,0 +1,115 @@
+"""Admin pages of positions and portfolios, to look at, and of the parameters that they are reckoned with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.db import models, transaction
+from django.forms.models import model_to_dict
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from exchange.events import audit
+from exchange.members.models import User
+from matching.admin import ReadOnlyAdmin
+from matching.core.scale import trim
+from risk.models import Parameters, Portfolio, Position, Score
+
+
+class FiguresAdmin(ReadOnlyAdmin):
+    """Amounts as people write them, and not with all places of the column."""
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [self._plain(name) for name in super().get_list_display(request)]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [self._plain(name) for name in super().get_fields(request, obj)]
+
+    def _plain(self, name: Any) -> str | Callable[[Any], str | None]:
+        fields = {field.name: field for field in self.opts.get_fields()}
+        if not isinstance(fields.get(name), models.DecimalField):
+            return name
+
+        @admin.display(description=name.replace("_", " "), ordering=name, empty_value="-")
+        def text(row: Any) -> str | None:
+            value = getattr(row, name)
+            return None if value is None else trim(f"{value:f}")
+
+        return text
+
+
+@admin.register(Position)
+class PositionAdmin(FiguresAdmin):
+    list_display = ["user", "symbol", "quantity", "cost", "average", "realised", "trades", "changed_at"]
+    list_filter = ["symbol"]
+    list_select_related = ["user"]
+    search_fields = ["user__email"]
+    ordering = ["-id"]
+
+    @admin.display(description="average cost", empty_value="-")
+    def average(self, position: Position) -> str | None:
+        cost = position.average_cost
+        return None if cost is None else f"{cost:.8g}"
+
+
+@admin.register(Portfolio)
+class PortfolioAdmin(FiguresAdmin):
+    list_display = [
+        "user",
+        "value",
+        "currency",
+        "var_99",
+        "es_99",
+        "concentrated",
+        "share",
+        "p_value",
+        "note",
+        "valued_at",
+    ]
+    list_select_related = ["user"]
+    search_fields = ["user__email"]
+    ordering = ["user"]
+
+    @admin.display(description="share", ordering="concentration", empty_value="-")
+    def share(self, portfolio: Portfolio) -> str | None:
+        return None if portfolio.concentration is None else f"{portfolio.concentration:.0%}"
+
+
+@admin.register(Score)
+class ScoreAdmin(ReadOnlyAdmin):
+    list_display = ["user", "score", "parts", "reckoned_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__email"]
+    ordering = ["-score", "user"]
+
+
+@admin.register(Parameters)
+class ParametersAdmin(ModelAdmin):
+    """One row. It counts from the next valuation on."""
+
+    list_display = ["__str__", "currency", "interval", "horizon", "least_observations", "concentration"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and not Parameters.objects.exists()
+
+    def save_model(self, request: HttpRequest, obj: Parameters, form: Any, change: bool) -> None:
+        assert isinstance(request.user, User), "the admin lets nobody else in"
+        with transaction.atomic():
+            old = _facts(Parameters.objects.first())
+            super().save_model(request, obj, form, change)
+            audit.record(
+                action="risk.parameters",
+                resource="risk/parameters",
+                actor=str(request.user.pk),
+                institution="",
+                old=old,
+                new=_facts(obj),
+                role=request.user.role,
+                address=str(request.META.get("REMOTE_ADDR", "")),
+            )
+
+
+def _facts(parameters: Parameters | None) -> dict[str, str]:
+    return {name: str(value) for name, value in model_to_dict(parameters or Parameters()).items()}

@@ -1,0 +1,77 @@
+"""What a finding rests on, in the form in which a case keeps it: rows by name, and a picture.
+
+People are named by id alone. Rings and wash trades are drawn as a graph, the others as a course of the price.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from exchange.times import rfc3339
+from risk.surveillance import picture
+from risk.surveillance.records import SECOND, Finding, Kind, Owners, Shown, Trade, flows, text
+
+
+def of(finding: Finding, trades: Sequence[Trade], orders: Sequence[Shown], owners: Owners) -> dict[str, Any]:
+    """`trades` and `orders` may be more than the finding names; orders that are not among them are named only."""
+    named, placed = set(finding.trades), set(finding.orders)
+    mine = [trade for trade in trades if trade.id in named]
+    legs = [leg for leg in orders if leg.order in placed]
+    known = {leg.order for leg in legs}
+    if finding.kind in (Kind.WASH_TRADE, Kind.WASH_RING):
+        drawn = picture.graph({pair: (flow.trades, flow.quantity) for pair, flow in flows(mine).items()})
+    else:
+        drawn = picture.course(mine, legs, set(finding.users))
+    return {
+        "users": _users(finding, mine, owners),
+        "trades": [
+            {
+                "id": trade.id,
+                "at": moment(trade.at),
+                "price": text(trade.price),
+                "quantity": text(trade.quantity),
+                "buyer": trade.buyer,
+                "seller": trade.seller,
+            }
+            for trade in mine
+        ],
+        "orders": [
+            *(_shown(leg) for leg in legs),
+            *({"id": order} for order in finding.orders if order not in known),
+        ],
+        "picture": drawn,
+    }
+
+
+def moment(at: int) -> str:
+    return rfc3339(datetime.fromtimestamp(at / SECOND, tz=UTC))
+
+
+def _users(finding: Finding, trades: Sequence[Trade], owners: Owners) -> list[dict[str, Any]]:
+    bought: dict[str, Decimal] = defaultdict(Decimal)
+    sold: dict[str, Decimal] = defaultdict(Decimal)
+    for trade in trades:
+        bought[trade.buyer] += trade.quantity
+        sold[trade.seller] += trade.quantity
+    return [
+        {"id": user, "owner": owners.get(user, ""), "bought": text(bought[user]), "sold": text(sold[user])}
+        for user in finding.users
+    ]
+
+
+def _shown(leg: Shown) -> dict[str, Any]:
+    return {
+        "id": f"{leg.order}@{text(leg.price)}",
+        "user": leg.user,
+        "side": leg.side,
+        "price": text(leg.price),
+        "quantity": text(leg.quantity),
+        "filled": text(leg.filled),
+        "withdrawn": text(leg.withdrawn),
+        "opened": moment(leg.opened),
+        "closed": None if leg.closed is None else moment(leg.closed),
+    }

@@ -1,0 +1,143 @@
+"""Pictures for a case, as SVG text: who sold to whom, and what was shown and traded when.
+
+No styles and no scripts, so that any page may show them whatever its policy; colours are readable on light and dark,
+and shapes say the same as colours do. Each picture has a title and a description for whoever does not see it, and each
+shape a title with its figures. Users are named by the last digits of their ids: the first ones are the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from html import escape
+
+import networkx
+
+from risk.surveillance.records import SECOND, Shown, Side, Trade, text
+
+WIDTH, HEIGHT, MARGIN = 640, 480, 70
+NODE = 30  # radius
+BUY, SELL, LINE, INK = "#15803d", "#b91c1c", "#64748b", "#0f172a"
+PAPER = "#f8fafc"
+MOST = 400  # shapes of a kind; of more the largest are drawn
+
+
+def short(user: str) -> str:
+    """Our ids end in two zeros."""
+    digits = user.replace("-", "").removesuffix("00")
+    return f"…{digits[-6:]}" if len(digits) > 8 else user
+
+
+def graph(flows: Mapping[tuple[str, str], tuple[int, Decimal]]) -> str:
+    """(seller, buyer) → (trades, quantity), as arrows between users in a circle, thicker for more."""
+    network = networkx.DiGraph(sorted(flows))
+    places = {
+        user: (WIDTH / 2 + x * (WIDTH / 2 - MARGIN), HEIGHT / 2 + y * (HEIGHT / 2 - MARGIN))
+        for user, (x, y) in networkx.circular_layout(sorted(network.nodes)).items()
+    }
+    most = max((quantity for _, quantity in flows.values()), default=Decimal(1))
+    parts = []
+    for (seller, buyer), (trades, quantity) in sorted(flows.items()):
+        words = f"{short(seller)} sold {text(quantity)} to {short(buyer)} in {trades} trades"
+        width = 1 + 4 * float(quantity / most)
+        parts.append(_arrow(places[seller], places[buyer], width, text(quantity), words))
+    parts += [_node(place, user) for user, place in sorted(places.items())]
+    about = f"{len(places)} users, {sum(count for count, _ in flows.values())} trades among them."
+    return _svg("Who sold to whom", about, parts)
+
+
+def course(trades: Sequence[Trade], orders: Sequence[Shown], users: set[str]) -> str:
+    """Orders as bars from when they were shown to when they ended, trades as triangles; price over time."""
+    shown = sorted(orders, key=lambda leg: -leg.quantity)[:MOST]
+    drawn = sorted(trades, key=lambda trade: -trade.quantity)[:MOST]
+    times = [trade.at for trade in drawn] + [
+        at for leg in shown for at in (leg.opened, leg.closed or leg.opened)
+    ]
+    prices = [trade.price for trade in drawn] + [leg.price for leg in shown]
+    if not times:
+        return ""
+    across = _scale(min(times), max(times), MARGIN, WIDTH - MARGIN)
+    up = _scale(float(min(prices)), float(max(prices)), HEIGHT - MARGIN, MARGIN)
+    most = max((leg.quantity for leg in shown), default=Decimal(1))
+    parts = [_axes(min(prices), max(prices), (max(times) - min(times)) / SECOND)]
+    for leg in shown:
+        words = (
+            f"{leg.side} {text(leg.quantity)} at {text(leg.price)}: "
+            f"{text(leg.filled)} filled, {text(leg.withdrawn)} withdrawn"
+        )
+        parts.append(
+            f'<rect x="{across(leg.opened):.1f}" y="{up(float(leg.price)) - 3:.1f}" '
+            f'width="{max(2.0, across(leg.closed or max(times)) - across(leg.opened)):.1f}" '
+            f'height="{2 + 6 * float(leg.quantity / most):.1f}" fill="{_colour(leg.side)}" '
+            f'fill-opacity="0.5"><title>{escape(words)}</title></rect>'
+        )
+    for trade in drawn:
+        side = Side.BUY if trade.buyer in users else Side.SELL
+        parts.append(_triangle(across(trade.at), up(float(trade.price)), side, trade))
+    about = f"{len(orders)} orders and {len(trades)} trades; bars are orders, triangles trades, upwards if bought."
+    return _svg("Orders and trades over time", about, parts)
+
+
+def _svg(title: str, about: str, parts: Iterable[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'font-family="sans-serif" font-size="12"><title>{escape(title)}</title><desc>{escape(about)}</desc>'
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER}"/>{"".join(parts)}</svg>'
+    )
+
+
+def _node(place: tuple[float, float], user: str) -> str:
+    x, y = place
+    return (
+        f'<g><title>{escape(user)}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="{NODE}" fill="#ffffff" '
+        f'stroke="{INK}" stroke-width="1.5"/><text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" '
+        f'fill="{INK}">{escape(short(user))}</text></g>'
+    )
+
+
+def _arrow(begin: tuple[float, float], end: tuple[float, float], width: float, label: str, words: str) -> str:
+    """Bent to its left, so that an arrow back does not lie upon it; its label stands beside its middle."""
+    (x1, y1), (x2, y2) = begin, end
+    length = math.hypot(x2 - x1, y2 - y1) or 1.0
+    along, aside = ((x2 - x1) / length, (y2 - y1) / length), ((y2 - y1) / length, -(x2 - x1) / length)
+    bend = 0.12 * length
+    mx, my = (x1 + x2) / 2 + aside[0] * bend, (y1 + y2) / 2 + aside[1] * bend
+    sx, sy = x1 + along[0] * NODE, y1 + along[1] * NODE
+    tx, ty = x2 - along[0] * (NODE + 8), y2 - along[1] * (NODE + 8)
+    angle = math.degrees(math.atan2(ty - my, tx - mx))
+    return (
+        f'<g><title>{escape(words)}</title><path d="M{sx:.1f} {sy:.1f}Q{mx:.1f} {my:.1f} {tx:.1f} {ty:.1f}" '
+        f'fill="none" stroke="{LINE}" stroke-width="{width:.1f}"/>'
+        f'<path d="M0 -5L10 0L0 5z" fill="{LINE}" transform="translate({tx:.1f} {ty:.1f}) rotate({angle:.1f})"/>'
+        f'<text x="{(mx + (x1 + x2) / 2) / 2:.1f}" y="{(my + (y1 + y2) / 2) / 2:.1f}" text-anchor="middle" '
+        f'fill="{INK}" stroke="{PAPER}" stroke-width="4" paint-order="stroke">{escape(label)}</text></g>'
+    )
+
+
+def _triangle(x: float, y: float, side: Side, trade: Trade) -> str:
+    tip = -6 if side is Side.BUY else 6
+    words = f"{'bought' if side is Side.BUY else 'sold'} {text(trade.quantity)} at {text(trade.price)}"
+    return (
+        f'<path d="M{x:.1f} {y + tip:.1f}L{x - 5:.1f} {y - tip / 2:.1f}L{x + 5:.1f} {y - tip / 2:.1f}z" '
+        f'fill="{_colour(side)}" stroke="{INK}" stroke-width="0.5"><title>{escape(words)}</title></path>'
+    )
+
+
+def _axes(low: Decimal, high: Decimal, seconds: float) -> str:
+    left, bottom = MARGIN - 10, HEIGHT - MARGIN + 10
+    return (
+        f'<path d="M{left} {MARGIN - 10}V{bottom}H{WIDTH - MARGIN + 10}" fill="none" stroke="{LINE}"/>'
+        f'<text x="{left - 5}" y="{bottom - 10}" text-anchor="end" fill="{INK}">{text(low)}</text>'
+        f'<text x="{left - 5}" y="{MARGIN + 4}" text-anchor="end" fill="{INK}">{text(high)}</text>'
+        f'<text x="{WIDTH - MARGIN}" y="{bottom + 18}" text-anchor="end" fill="{INK}">{seconds:.0f} s</text>'
+    )
+
+
+def _scale(low: float, high: float, first: float, last: float) -> Callable[[float], float]:
+    span = (high - low) or 1.0
+    return lambda value: first + (value - low) / span * (last - first)
+
+
+def _colour(side: Side) -> str:
+    return BUY if side is Side.BUY else SELL
