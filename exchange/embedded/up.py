@@ -7,6 +7,7 @@ finds the values they need.
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -39,7 +40,8 @@ class Progress:
 
 
 def main() -> int:
-    """Exit code: 0 after Ctrl-C or SIGTERM, 1 with one line on stderr if it can't start."""
+    """Exit code: 0 after Ctrl-C or SIGTERM, 1 with one line on stderr if it can't start, 2 for arguments."""
+    argparse.ArgumentParser("manage.py up", description=__doc__).parse_args(sys.argv[2:])
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
         signal.signal(signal.SIGHUP, _interrupt)
     for number in (signal.SIGINT, signal.SIGTERM):

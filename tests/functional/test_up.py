@@ -194,3 +194,11 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path) -> None:
     assert len(running.lines) == 2
     assert running.lines[0].startswith("EXCHANGE_HTTP_PORT is wrong")
     assert not (tmp_path / "home" / "env").exists()
+
+
+def test_an_argument_starts_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "up", "--fast"], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "unrecognized arguments: --fast" in done.stderr
