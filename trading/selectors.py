@@ -21,11 +21,13 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from exchange import ids
+from exchange.env import env
 from trading.catalog import Market
 from trading.models import Account, Order, Posting, Trade
 from trading.orders import order_view
 from trading.shapes import OrderView
 from trading.status import CLOSED, Status
+from trading.wallet.client import wallet
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
@@ -90,7 +92,9 @@ class Balance:
 
 
 def balances(user_id: str) -> list[Balance]:
-    """Of every asset that the user ever had."""
+    """Of every asset that the user ever had. Raises WalletUnavailable, where a bank's own wallet has them."""
+    if env.wallet == "http":
+        return [Balance(each.asset, each.available, each.reserved) for each in wallet().balances(user_id)]
     rows = Account.objects.filter(kind=Account.Kind.USER, user_id=user_id).order_by("asset__code")
     return [Balance(*row) for row in rows.values_list("asset__code", "available", "held")]
 

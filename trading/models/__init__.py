@@ -5,6 +5,7 @@ from trading.models.instruments import Asset, FeeSchedule, Instrument
 from trading.models.ledger import Account, Posting, Transaction
 from trading.models.orders import ClientOrder, Order
 from trading.models.trades import Trade
+from trading.models.wallet import Reservation
 
 __all__ = [
     "Account",
@@ -15,6 +16,7 @@ __all__ = [
     "Order",
     "PendingCommand",
     "Posting",
+    "Reservation",
     "Trade",
     "Transaction",
 ]

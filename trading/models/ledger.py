@@ -21,12 +21,15 @@ class Account(models.Model):
     """What one user (or the house of an institution) has of one asset.
 
     CUSTODY is the contra account of deposits: what the institution owes its users, written as a negative.
+    WALLET is that of funds which a bank's own wallet service reserves for orders; where users of several
+    institutions trade with each other, one of these goes below zero by what another goes above.
     """
 
     class Kind(models.TextChoices):
         USER = "USER"
         FEES = "FEES"
         CUSTODY = "CUSTODY"
+        WALLET = "WALLET"
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.USER)
@@ -51,7 +54,8 @@ class Account(models.Model):
                 name="account_has_one_owner",
             ),
             models.CheckConstraint(
-                condition=Q(available__gte=0) | Q(kind="CUSTODY"), name="account_available_not_negative"
+                condition=Q(available__gte=0) | Q(kind__in=["CUSTODY", "WALLET"]),
+                name="account_available_not_negative",
             ),
             models.CheckConstraint(condition=Q(held__gte=0), name="account_held_not_negative"),
         ]
@@ -68,6 +72,8 @@ class Transaction(models.Model):
         DEPOSIT = "DEPOSIT"
         WITHDRAWAL = "WITHDRAWAL"
         ADJUSTMENT = "ADJUSTMENT"
+        RESERVE = "RESERVE"
+        RELEASE = "RELEASE"
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     kind = models.CharField(max_length=12, choices=Kind.choices)

@@ -39,7 +39,7 @@ def run(progress: Progress, *, replay: bool) -> Report:
 
 
 def checks(taken: Snapshot, progress: Progress) -> Iterator[Finding]:
-    for name in ("database", "ledger", "orders", "trades", "journal", "outbox"):
+    for name in ("database", "ledger", "orders", "trades", "wallet", "journal", "outbox"):
         yield from check.run(taken.connection, check.load(name), progress)
     yield from check.run(taken.connection, guards.checks() + references.checks(), progress)
     yield from journal.check(taken.connection, progress)

@@ -32,6 +32,7 @@ REFUSALS = (
     "post_only_would_cross",
     "self_trade",
     "amendment_refused",
+    "hold_cannot_grow",  # with a bank's own wallet
 )
 
 Known = Callable[

@@ -71,6 +71,8 @@ class Report:
 class Trial:
     """Runs faults in a private stack in `home`. `progress` gets a line for each step."""
 
+    gap_seconds = GAP_SECONDS
+
     def __init__(self, home: Path, seed: int, away_seconds: float, progress: Callable[[str], None]) -> None:
         self.stack = Stack(home, {**free_ports(), "EXCHANGE_DEMO": "true"}, self._note)
         self.report = Report(seed, home=str(home))
@@ -124,10 +126,10 @@ class Trial:
         self._injector.strike(record.fault)
         over = time.monotonic()
         since = struck if record.fault in LASTING else over
-        again = self._tally.wait_acked(since, GROUPS, GAP_SECONDS)
+        again = self._tally.wait_acked(since, GROUPS, self.gap_seconds)
         record.gap = max([*again.values(), since]) - since
         if missing := GROUPS - again.keys():
-            record.problems.append(f"no order of {sorted(missing)} was acknowledged in {GAP_SECONDS:g} s")
+            record.problems.append(f"no order of {sorted(missing)} was acknowledged in {self.gap_seconds:g} s")
         until = over if record.fault in LASTING else max(over, since + record.gap)
         during = self._tally.acks(struck, until)
         record.during = during.total()

@@ -28,7 +28,9 @@ SELECT CASE WHEN account.available + account.held <> coalesce(posted.total, 0) T
          ON posted.account_id = account.id;
 
 -- check balances_not_negative (2; accounts): available and held are not negative; custody owes and holds nothing
-SELECT CASE WHEN CASE kind WHEN 'CUSTODY' THEN available > 0 OR held <> 0 ELSE available < 0 OR held < 0 END THEN
+SELECT CASE WHEN CASE kind WHEN 'CUSTODY' THEN available > 0 OR held <> 0
+                           WHEN 'WALLET' THEN held <> 0
+                           ELSE available < 0 OR held < 0 END THEN
            format('account %s (%s): available %s, held %s', id, kind, trim_scale(available), trim_scale(held))
        END AS breach
   FROM trading_account;
