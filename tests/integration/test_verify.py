@@ -133,7 +133,9 @@ def test_a_busy_market_is_clean(names: Names) -> None:
     assert counts["replay_books"] == 1
     untouched = {name for name, count in counts.items() if not count}
     outside = {"reservations_of_orders", "releases_of_orders", "reservation_references"}  # see test_wallet.py
-    assert untouched <= {"nothing_left_behind", *outside}, "the market must give every rule something to look at"
+    assert untouched <= {"nothing_left_behind", *outside}, (
+        "the market must give every rule something to look at"
+    )
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ import msgspec
 import psycopg
 
 from exchange.embedded.home import SetupError
-from trading.bench import feeds, limit, machine, recovery, report, scenarios, stops, usage
+from trading.bench import events, feeds, limit, machine, recovery, report, scenarios, stops, usage
 from trading.bench.orders import Requests
 from trading.bench.place import Place, own_place, running_place
 from trading.bench.result import Report, Result, below
 from trading.bench.scenarios import SCENARIOS, Bench
 
 NAMES = [*SCENARIOS, "limit", "recovery"]
+OWN = ("gate", "recovery")  # only on an installation of our own
 SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MOST_SECONDS, MOST_RESTING = 600.0, 1_000_000
@@ -76,6 +77,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stops",
         action="store_true",
         help="only stops and the prices that trigger them, on markets and an installation of its own",
+    )
+    place.add_argument(
+        "--events",
+        action="store_true",
+        help="only events, from the outbox to Kafka's consumers, on an installation of its own",
     )
     place.add_argument(
         "--url",
@@ -156,20 +162,25 @@ def _results(bench: Bench, options: argparse.Namespace) -> Iterator[Result]:
     if stops.NAME in names:
         _progress(f"{stops.NAME} ({options.each:,} in each market)")
         yield stops.run(bench, options.each, _progress)
+    if events.NAME in names:
+        yield from events.run(bench, _progress)
     if "recovery" in names:
         _progress(f"recovery ({options.resting:,} orders)")
         yield recovery.run(bench, options.resting)
 
 
 def _chosen(options: argparse.Namespace) -> list[str]:
-    """Scenarios to run; `limit` is nothing without `batch`, and nobody else's matcher is killed."""
+    """Scenarios to run; `limit` is nothing without `batch`, and nobody else's matcher is killed, nor are they
+    limited."""
     if options.feeds:
         return [feeds.NAME]
     if options.stops:
         return [stops.NAME]
+    if options.events:
+        return [events.NAME]
     if options.limit:
         return ["batch", "limit"]
-    names = options.only or [name for name in NAMES if not (options.url and name == "recovery")]
+    names = options.only or [name for name in NAMES if not (options.url and name in OWN)]
     return ["batch", *names] if "limit" in names else names
 
 

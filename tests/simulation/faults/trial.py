@@ -129,7 +129,9 @@ class Trial:
         again = self._tally.wait_acked(since, GROUPS, self.gap_seconds)
         record.gap = max([*again.values(), since]) - since
         if missing := GROUPS - again.keys():
-            record.problems.append(f"no order of {sorted(missing)} was acknowledged in {self.gap_seconds:g} s")
+            record.problems.append(
+                f"no order of {sorted(missing)} was acknowledged in {self.gap_seconds:g} s"
+            )
         until = over if record.fault in LASTING else max(over, since + record.gap)
         during = self._tally.acks(struck, until)
         record.during = during.total()
