@@ -95,10 +95,9 @@ def judge(connection: psycopg.Connection[Any], asks: Sequence[Ask]) -> Judgement
     rules.refresh(connection)
     judgement = Judgement(asks)
     ceilings = [rules.ceilings(a.user_id, a.institution_id, a.symbol, a.currency) for a in asks]
-    scores = _scores(connection, asks, ceilings)
     counted = []
     for place, (ask, ceiling) in enumerate(zip(asks, ceilings, strict=True)):
-        judgement.refusals[place] = _uncounted(connection, ask, ceiling, scores)
+        judgement.refusals[place] = _uncounted(connection, ask, ceiling)
         if ceiling.counted and judgement.refusals[place] is None:
             counted.append(place)
     if counted:
@@ -113,22 +112,13 @@ def judge_amendment(connection: psycopg.Connection[Any], ask: Ask) -> Refusal | 
     """For an order as it would be: all but what is counted, which it is in already."""
     rules.refresh(connection)
     ceiling = rules.ceilings(ask.user_id, ask.institution_id, ask.symbol, ask.currency)
-    return _uncounted(connection, ask, ceiling, _scores(connection, [ask], [ceiling]))
+    return _uncounted(connection, ask, ceiling)
 
 
-def _scores(
-    connection: psycopg.Connection[Any], asks: Sequence[Ask], ceilings: Sequence[Ceilings]
-) -> dict[str, float]:
-    scored = {a.user_id for a, c in zip(asks, ceilings, strict=True) if c.risk_score is not None}
-    return selectors.risk_scores(connection, scored)
-
-
-def _uncounted(
-    connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings, scores: Mapping[str, float]
-) -> Refusal | None:
+def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings) -> Refusal | None:
     if rules.blocked and (ask.user_id in rules.blocked or ask.institution_id in rules.blocked):
         return Refusal.USER_BLOCKED
-    if ceiling.risk_score is not None and scores.get(ask.user_id, 0) > ceiling.risk_score:
+    if ceiling.risk_score is not None and rules.scores.get(ask.user_id, 0) > ceiling.risk_score:
         return Refusal.RISK_SCORE
     if ceiling.order_notional is not None and ask.notional > ceiling.order_notional:
         return Refusal.MAX_ORDER_NOTIONAL

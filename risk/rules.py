@@ -1,4 +1,4 @@
-"""Limits and blocks as the gate reads them: all in memory, a table's change seen within `LOOK_SECONDS`.
+"""Limits, blocks and high risk scores as the gate reads them: all in memory, a change seen within `LOOK_SECONDS`.
 
 Each look costs one row of one column; only when `risk_revision` says so are limits and blocks read anew.
 """
@@ -20,6 +20,8 @@ _LIMITS = """
     SELECT user_id::text, institution_id::text, symbol, currency, max_open_orders, max_order_notional,
            max_daily_notional, max_position, price_band, max_risk_score FROM risk_limit"""
 _BLOCKS = "SELECT coalesce(user_id, institution_id)::text FROM risk_block WHERE lifted_at IS NULL"
+
+_SCORES = "SELECT user_id::text, score FROM risk_score WHERE score > %s"
 
 EVERYBODY = ""
 
@@ -66,7 +68,9 @@ class Rules:
         self._revision: int | None = -1
         self._limits: Mapping[tuple[str, str], Limit] = {}
         self._resolved: dict[tuple[str, str, str], Ceilings] = {}
+        self._least_score: int | None = None  # of all ceilings
         self.blocked: frozenset[str] = frozenset()  # ids of users and of institutions
+        self.scores: Mapping[str, int] = {}  # those above the lowest ceiling, by user
 
     @property
     def empty(self) -> bool:
@@ -82,8 +86,12 @@ class Rules:
             if revision != self._revision:
                 self._limits = dict(_scoped(connection.execute(_LIMITS).fetchall()))
                 self.blocked = frozenset(row[0] for row in connection.execute(_BLOCKS).fetchall())
+                ceilings = (limit.max_risk_score for limit in self._limits.values())
+                self._least_score = min((each for each in ceilings if each is not None), default=None)
                 self._resolved = {}
                 self._revision = revision
+            if self._least_score is not None:
+                self.scores = dict(connection.execute(_SCORES, (self._least_score,)).fetchall())
             self._looked_at = time.monotonic()
 
     def forget(self) -> None:

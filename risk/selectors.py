@@ -13,7 +13,6 @@ from exchange.database import array
 _OWNED = """
     SELECT user_id::text, asset_id, available + held FROM trading_account
      WHERE kind = 'USER' AND (user_id, asset_id) IN (SELECT * FROM unnest(%s::uuid[], %s::bigint[]))"""
-_SCORES = "SELECT user_id::text, score FROM risk_score WHERE user_id = ANY (%s::uuid[])"
 
 
 def owned(
@@ -25,10 +24,3 @@ def owned(
     users, assets = zip(*wanted, strict=True)
     rows = connection.execute(_OWNED, (array(users), array(assets))).fetchall()
     return {(user, asset): Decimal(amount) for user, asset, amount in rows}
-
-
-def risk_scores(connection: psycopg.Connection[Any], users: Collection[str]) -> dict[str, float]:
-    """0 to 100; nothing for whom nobody has reckoned one."""
-    if not users:
-        return {}
-    return {user: float(score) for user, score in connection.execute(_SCORES, (array(users),)).fetchall()}

@@ -60,8 +60,12 @@ class Waiting:
 class Consumer:
     """One thread runs it."""
 
-    def __init__(self, group: str, handlers: Handlers, retry: Retry | None = None) -> None:
+    def __init__(
+        self, group: str, handlers: Handlers, retry: Retry | None = None, collect: float = 0.0
+    ) -> None:
+        """`collect`: seconds for which more is waited for, so that a transaction is worth its while."""
         self.group = group
+        self._collect = collect
         self._handlers = handlers
         self._retry = retry or Retry()
         self._client: Any = None
@@ -131,7 +135,7 @@ class Consumer:
         first = self._client.poll(max(0.0, min(POLL_SECONDS, due - time.monotonic())))
         if first is None:
             return []
-        arrived = (first, *self._client.consume(BATCH - 1, 0))
+        arrived = (first, *self._client.consume(BATCH - 1, self._collect))
         return [Record.of(message) for message in arrived if self._sound(message)]
 
     def _sound(self, message: Any) -> bool:

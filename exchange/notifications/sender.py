@@ -26,6 +26,9 @@ from exchange.notifications.sms import Provider
 
 LOOK_SECONDS = 2.0  # what another process queued, or what is tried again, is found within this time
 THREADS = 2  # a channel
+PACE_SECONDS = (
+    0.1  # between two letters of a thread: providers want no bursts, nor does the order path beside us
+)
 FAILURES = 5  # in a row until a provider is left alone
 REST_SECONDS = 30.0
 GOODBYE_SECONDS = 12.0  # a letter that is being handed over when we stop
@@ -54,7 +57,7 @@ class Sender:
         )
         self._database_answers = True
         self._wake = threading.Event()
-        self._stop = False
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"send-{channel.lower()}", daemon=True)
 
     def start(self) -> None:
@@ -64,7 +67,7 @@ class Sender:
         self._wake.set()
 
     def ask_to_stop(self) -> None:
-        self._stop = True
+        self._stop.set()
         self._wake.set()
 
     def join(self, seconds: float) -> None:
@@ -106,7 +109,7 @@ class Sender:
         return "sent"
 
     def _run(self) -> None:
-        while not self._stop:
+        while not self._stop.is_set():
             self._wake.clear()
             try:
                 done = self.step()
@@ -119,7 +122,9 @@ class Sender:
             except Exception as error:
                 log.error("the sender failed", provider=self._provider.name, error=type(error).__name__)
                 done = False
-            if not (done or self._stop):
+            if done:
+                self._stop.wait(PACE_SECONDS)
+            elif not self._stop.is_set():
                 self._wake.wait(LOOK_SECONDS)
         connection.close()
 

@@ -311,5 +311,6 @@ def test_a_dead_man_switch_goes_off_once_and_only_when_it_is_not_renewed(desk: D
 
 
 def set_score(user: str, score: int) -> None:
+    gate.rules.forget()
     Score.objects.all().delete()
     Score.objects.create(user_id=user, score=score)

@@ -67,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resting", type=_resting, default=100_000, metavar="N", help="orders in recovery (default 100000)"
     )
+    parser.add_argument(
+        "--with-events",
+        choices=["on", "off"],
+        default="off",
+        help="whether Kafka, the relay and the consumers run beside it (default off: they have machines of their own)",
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--feeds",
@@ -143,7 +149,9 @@ def _place(options: argparse.Namespace) -> AbstractContextManager[Place]:
         return own_place(_progress, feeds.settings(options.connections), feeds.SYMBOLS)
     if options.stops:
         return own_place(_progress, more_markets=stops.SYMBOLS)
-    return running_place(options.url) if options.url else own_place(_progress)
+    if options.url:
+        return running_place(options.url)
+    return own_place(_progress, {"EXCHANGE_EVENTS": options.with_events})
 
 
 def _results(bench: Bench, options: argparse.Namespace) -> Iterator[Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,8 +17,9 @@ from exchange.env import env
 from exchange.events import kafka
 from exchange.events.consumer import Consumer
 from exchange.events.event import Handler
-from exchange.platform.dispatch import HANDLERS, beside, handlers
+from exchange.platform.dispatch import COLLECT, HANDLERS, beside, handlers
 
+NICE = 10  # gives way to who is on the order path, once it has started
 SWITCH_SECONDS = 0.001  # threads here wait for answers: whoever has one is to go on soon
 
 log = structlog.get_logger(__name__)
@@ -37,6 +39,7 @@ class Command(BaseCommand):
             tables = {group: handlers(group) for group in options["groups"]}
         except ImportError as error:
             raise CommandError(str(error)) from error
+        os.nice(NICE)
         sys.setswitchinterval(SWITCH_SECONDS)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +64,7 @@ def consume(tables: Mapping[str, Mapping[tuple[str, str], Handler]], stop: threa
 
     def run(group: str) -> None:
         try:
-            Consumer(group, tables[group]).run(stop)
+            Consumer(group, tables[group], collect=COLLECT.get(group, 0.0)).run(stop)
         except Exception:
             log.exception("consumer failed", group=group)
             failed.set()
