@@ -14,6 +14,12 @@ if __name__ == "__main__":
 
         sys.exit(bench.main(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
+    if sys.argv[1:2] and sys.argv[1] in ("web", "celery_worker", "celery_beat"):
+        # They become another program, which loads Django's apps itself: no need to do it twice.
+        from importlib import import_module
+
+        name = f"exchange.platform.management.commands.{sys.argv[1]}"
+        import_module(name).Command().run_from_argv(sys.argv)
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -16,6 +16,7 @@ from celery.exceptions import SecurityWarning
 from celery.schedules import crontab
 from celery.signals import setup_logging, worker_ready
 
+from exchange import queues
 from exchange.env import env
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
@@ -23,8 +24,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
 # Celery warns of root because of pickled tasks; ours are JSON, and in a container root is what there is.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
-DEFAULT_QUEUE, STOPS_QUEUE, RELAY_QUEUE, RISK_QUEUE = "celery", "stops", "relay", "risk"
-NICE = {RELAY_QUEUE: 5, RISK_QUEUE: 10}  # they give way to who is on the order path, once they have started
+NICE = {queues.RELAY: 5, queues.RISK: 10}  # they give way to who is on the order path, once they have started
 
 app = Celery("exchange")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -54,11 +54,11 @@ app.conf.update(
     },
     beat_scheduler="celery.beat:Scheduler",
     broker_connection_max_retries=None,
-    task_default_queue=DEFAULT_QUEUE,
+    task_default_queue=queues.DEFAULT,
     task_routes={
-        "trading.check_stops": {"queue": STOPS_QUEUE},
-        "events.relay": {"queue": RELAY_QUEUE},
-        "risk.*": {"queue": RISK_QUEUE},
+        "trading.check_stops": {"queue": queues.STOPS},
+        "events.relay": {"queue": queues.RELAY},
+        "risk.*": {"queue": queues.RISK},
     },
     worker_pool="solo",
     worker_prefetch_multiplier=1,
@@ -83,9 +83,9 @@ def settle_in(sender: Any, **_: Any) -> None:
     from exchange import metrics
 
     offsets = {
-        STOPS_QUEUE: metrics.STOPS_OFFSET,
-        RELAY_QUEUE: metrics.RELAY_OFFSET,
-        RISK_QUEUE: metrics.RISK_OFFSET,
+        queues.STOPS: metrics.STOPS_OFFSET,
+        queues.RELAY: metrics.RELAY_OFFSET,
+        queues.RISK: metrics.RISK_OFFSET,
     }
     (queue,) = sender.app.amqp.queues.consume_from
     os.nice(NICE.get(queue, 0))

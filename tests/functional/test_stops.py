@@ -263,9 +263,14 @@ def test_killed_between_the_commit_and_the_list(
         try:
             with psycopg.connect(live.stack.env["DATABASE_URL"]) as other:
                 other.execute("LOCK TABLE trading_pendingcommand IN SHARE MODE")
-                store.hset(watchlist.PRICES, "BTC/USDT", "50600")
-                store.sadd(watchlist.MOVED, "BTC/USDT")
-                eventually(lambda: count(waiting))
+
+                def reached() -> int:
+                    """Is the check at the lock? Each second `prices` puts the true price back."""
+                    store.hset(watchlist.PRICES, "BTC/USDT", "50600")
+                    store.sadd(watchlist.MOVED, "BTC/USDT")
+                    return count(waiting)
+
+                eventually(reached)
                 store.client_pause(30_000, all=False)
             eventually(lambda: count(sent, stop["order_id"]))
             live.stack.kill("stops")

@@ -371,16 +371,15 @@ def test_the_floor_rises_and_no_late_commit_is_missed(
 def test_whole_partitions_go_once_all_of_them_is_published_long_enough(
     make: Callable[[], Relay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    first_id = 20 * partitions.BLOCK + 1  # past the partitions of other tests
     monkeypatch.setattr(partitions, "BLOCK", 10)
     monkeypatch.setattr(partitions, "AHEAD", {"block": 3})
     table = Partitioned(outbox.TABLE, "block")
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT setval('events_outboxevent_id_seq', 1000000)"
-        )  # past partitions of other tests
+        cursor.execute(f"SELECT setval('events_outboxevent_id_seq', {first_id - 1})")
         add("hal", 1)
         partitions.ensure([table])
-        cursor.execute("SELECT setval('events_outboxevent_id_seq', 1000009)")
+        cursor.execute(f"SELECT setval('events_outboxevent_id_seq', {first_id + 8})")
     add("hal", *range(2, 30))
     add("ian", 1, text=TOO_LARGE)
     add("ian", *range(2, 12))
@@ -393,7 +392,7 @@ def test_whole_partitions_go_once_all_of_them_is_published_long_enough(
     assert retention.drop_published(dry_run=True)[-2:] == [first, second]
     assert retention.drop_published()[-2:] == [first, second]
     # The first event came before there was a partition for it.
-    assert [each.id for each in rows()[:2]] == [1000001, 1000030]
+    assert [each.id for each in rows()[:2]] == [first_id, first_id + 29]
     assert retention.drop_published() == []  # one of the third is not through
     repair.discard([refused.id], actor="op")
     drain(one)

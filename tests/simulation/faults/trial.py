@@ -74,7 +74,9 @@ class Trial:
     gap_seconds = GAP_SECONDS
 
     def __init__(self, home: Path, seed: int, away_seconds: float, progress: Callable[[str], None]) -> None:
-        self.stack = Stack(home, {**free_ports(), "EXCHANGE_DEMO": "true"}, self._note)
+        self.stack = Stack(
+            home, {**free_ports(), "EXCHANGE_DEMO": "true", "EXCHANGE_EVENTS": "off"}, self._note
+        )
         self.report = Report(seed, home=str(home))
         self._chance = random.Random(seed)
         self._away_seconds = away_seconds

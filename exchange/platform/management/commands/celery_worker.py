@@ -10,10 +10,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from exchange.celery import DEFAULT_QUEUE, RELAY_QUEUE, RISK_QUEUE, STOPS_QUEUE
+from exchange import queues
 from exchange.platform.process import become
-
-QUEUES = (DEFAULT_QUEUE, STOPS_QUEUE, RELAY_QUEUE, RISK_QUEUE)
 
 
 class Command(BaseCommand):
@@ -21,7 +19,9 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--queue", choices=QUEUES, default=QUEUES[0], help="default: %(default)s")
+        parser.add_argument(
+            "--queue", choices=queues.ALL, default=queues.DEFAULT, help="default: %(default)s"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         alone = (
