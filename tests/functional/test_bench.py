@@ -31,6 +31,7 @@ def by_figure(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {target["figure"]: target for target in result["targets"]}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(PATIENCE + 30)
 def test_a_small_run(tmp_path: Path) -> None:
     names = ["single", "orderbook", "batch", "limit", "recovery"]

@@ -145,13 +145,12 @@ def _measure(options: argparse.Namespace) -> Report:
 
 
 def _place(options: argparse.Namespace) -> AbstractContextManager[Place]:
-    if options.feeds:
-        return own_place(_progress, feeds.settings(options.connections), feeds.SYMBOLS)
-    if options.stops:
-        return own_place(_progress, more_markets=stops.SYMBOLS)
     if options.url:
         return running_place(options.url)
-    return own_place(_progress, {"EXCHANGE_EVENTS": options.with_events})
+    settings = {"EXCHANGE_EVENTS": "on" if options.events else options.with_events}
+    if options.feeds:
+        return own_place(_progress, settings | feeds.settings(options.connections), feeds.SYMBOLS)
+    return own_place(_progress, settings, stops.SYMBOLS if options.stops else ())
 
 
 def _results(bench: Bench, options: argparse.Namespace) -> Iterator[Result]:
