@@ -35,6 +35,10 @@ class Migration(migrations.Migration):
                 ),
                 ("deadline", models.DateTimeField(db_index=True)),
             ],
+            options={
+                "verbose_name": "dead-man switch",
+                "verbose_name_plural": "dead-man switches",
+            },
         ),
         migrations.CreateModel(
             name="Revision",

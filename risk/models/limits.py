@@ -141,6 +141,10 @@ class DeadMan(models.Model):
     user = models.OneToOneField("members.User", on_delete=models.CASCADE, primary_key=True, related_name="+")
     deadline = models.DateTimeField(db_index=True)
 
+    class Meta:
+        verbose_name = "dead-man switch"
+        verbose_name_plural = "dead-man switches"
+
     def __str__(self) -> str:
         return f"{self.user_id} {self.deadline}"
 
