@@ -371,6 +371,7 @@ def test_the_floor_rises_and_no_late_commit_is_missed(
 def test_whole_partitions_go_once_all_of_them_is_published_long_enough(
     make: Callable[[], Relay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    retention.drop_published()  # empty ones that other tests have left
     first_id = 20 * partitions.BLOCK + 1  # past the partitions of other tests
     monkeypatch.setattr(partitions, "BLOCK", 10)
     monkeypatch.setattr(partitions, "AHEAD", {"block": 3})
