@@ -29,7 +29,7 @@ def end_with(parent: multiprocessing.process.BaseProcess) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-sys.setswitchinterval(0.001)  # intake, replies and requests share one lock: hand it over often
+sys.setswitchinterval(0.0005)  # intake, replies and requests share one lock: hand it over often
 supervisor = multiprocessing.parent_process()
 if supervisor is not None:
     threading.Thread(target=end_with, args=[supervisor], name="end with parent", daemon=True).start()

@@ -1,17 +1,21 @@
-"""What a user has open and has traded today, counted in Redis, loaded from PostgreSQL.
+"""What a user has open, owns and has traded today, counted in Redis, loaded from PostgreSQL.
 
     risk:{user}:{day}   open, open:{instrument}          orders
                         buying:{instrument}              lots of open buy orders
+                        owned:{asset}                    available and held, in units (`unit_places`)
                         traded:{instrument}, currency:{code}
                                                          notional traded on that day (UTC), in hundredths
+                        loaded                           when, in seconds since the epoch
 
-A key is made when the gate first needs it and goes after a minute, so whatever was missed is made good by
-then. Intake counts an order up before it commits and down if it does not; the matcher tells what became of it
-after each settlement. Nobody makes a key by counting: who is not limited has none, and costs nothing.
+A key is made when the gate first needs it and read anew after a minute (`risk.fresh`), so whatever was missed is
+made good by then: deposits, withdrawals and fees are. Intake counts an order up before it commits and down if it
+does not; the matcher tells what became of it after each settlement. Nobody makes a key by counting: who is not
+limited has none, and costs nothing.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -23,38 +27,51 @@ from redis.client import Pipeline
 from exchange import ids
 from exchange.database import array
 
-KEEP_SECONDS = 60
+FRESH_SECONDS = 60  # then it is to be read anew
+KEEP_SECONDS = 150  # nobody is counted by what is older
 HUNDREDTHS = 100
+MOST = 4 * 10**18  # Redis counts in 64 bits
+FINEST = 8  # decimal places of a unit, at most
 
-# KEYS[1]; ARGV: instrument, lots, currency. Counts one order more; nothing if there is no such key.
+# KEYS[1]; ARGV, four an order: instrument, lots, currency, base asset. Counts each order up; nothing if there is no
+# such key. Answers when it was loaded, then five numbers an order.
 _COUNT = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return false end
-return {redis.call('HINCRBY', KEYS[1], 'open:' .. ARGV[1], 1), redis.call('HINCRBY', KEYS[1], 'open', 1),
-        redis.call('HINCRBY', KEYS[1], 'buying:' .. ARGV[1], ARGV[2]),
-        tonumber(redis.call('HGET', KEYS[1], 'traded:' .. ARGV[1]) or 0),
-        tonumber(redis.call('HGET', KEYS[1], 'currency:' .. ARGV[3]) or 0)}
+local key = KEYS[1]
+if redis.call('EXISTS', key) == 0 then return false end
+local found = {tonumber(redis.call('HGET', key, 'loaded'))}
+for at = 1, #ARGV, 4 do
+    found[#found + 1] = redis.call('HINCRBY', key, 'open:' .. ARGV[at], 1)
+    found[#found + 1] = redis.call('HINCRBY', key, 'open', 1)
+    found[#found + 1] = redis.call('HINCRBY', key, 'buying:' .. ARGV[at], ARGV[at + 1])
+    local rest = redis.call('HMGET', key, 'owned:' .. ARGV[at + 3], 'traded:' .. ARGV[at], 'currency:' .. ARGV[at + 2])
+    for i = 1, 3 do found[#found + 1] = rest[i] or '0' end
+end
+return found
 """
 
-# KEYS: one a change; ARGV, five a change: instrument, currency, orders, lots, notional.
+# KEYS: one a change; ARGV, seven a change: instrument, currency, base asset, orders, lots, units, notional.
 _CHANGE = """
 for i, key in ipairs(KEYS) do
     if redis.call('EXISTS', key) == 1 then
-        local at = 5 * (i - 1)
+        local at = 7 * (i - 1)
         local instrument = ARGV[at + 1]
-        redis.call('HINCRBY', key, 'open', ARGV[at + 3])
-        redis.call('HINCRBY', key, 'open:' .. instrument, ARGV[at + 3])
-        redis.call('HINCRBY', key, 'buying:' .. instrument, ARGV[at + 4])
-        redis.call('HINCRBY', key, 'traded:' .. instrument, ARGV[at + 5])
-        redis.call('HINCRBY', key, 'currency:' .. ARGV[at + 2], ARGV[at + 5])
+        redis.call('HINCRBY', key, 'open', ARGV[at + 4])
+        redis.call('HINCRBY', key, 'open:' .. instrument, ARGV[at + 4])
+        redis.call('HINCRBY', key, 'buying:' .. instrument, ARGV[at + 5])
+        redis.call('HINCRBY', key, 'owned:' .. ARGV[at + 3], ARGV[at + 6])
+        redis.call('HINCRBY', key, 'traded:' .. instrument, ARGV[at + 7])
+        redis.call('HINCRBY', key, 'currency:' .. ARGV[at + 2], ARGV[at + 7])
     end
 end
 """
 
-# KEYS[1]; ARGV: seconds, then fields and values. What is there already was loaded by another process.
+# KEYS[1]; ARGV: when it may have been loaded at the latest to be replaced, seconds to keep it, then fields and values.
 _LOAD = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-redis.call('EXPIRE', KEYS[1], ARGV[1])
+local loaded = redis.call('HGET', KEYS[1], 'loaded')
+if loaded and tonumber(loaded) > tonumber(ARGV[1]) then return end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
 """
 
 _OPEN = """
@@ -72,25 +89,48 @@ _TRADED = """
      GROUP BY 1, 2, 3"""
 
 
+_OWNED = """
+    SELECT a.user_id::text, a.asset_id,
+           least(trunc((a.available + a.held) * 10 ^ least(s.scale, %(finest)s)), %(most)s)::bigint
+      FROM trading_account a JOIN trading_asset s ON s.id = a.asset_id
+     WHERE a.kind = 'USER' AND a.user_id = ANY (%(users)s::uuid[])"""
+
+
 class Change(NamedTuple):
-    """Of one user in one market: open orders, lots of open buy orders, notional traded (hundredths)."""
+    """Of one user in one market: open orders, lots of open buy orders, units of the base asset that came or went,
+    notional traded (hundredths)."""
 
     user_id: str
     instrument: int
     currency: str
+    base: int
     orders: int
     lots: int
+    units: int
     notional: int
 
 
 class Count(NamedTuple):
-    """With the new order; traded notional in hundredths."""
+    """With the new order; `owned` in units, traded notional in hundredths."""
 
     open_here: int
     open_everywhere: int
     buying: int
+    owned: int
     traded_here: int
     traded_in_currency: int
+
+
+class Counted(NamedTuple):
+    """One user's orders, counted; `stale` when the counts are to be read anew."""
+
+    counts: list[Count]
+    stale: bool
+
+
+def unit_places(scale: int) -> int:
+    """Decimal places of the unit in which what is owned of an asset with that scale is counted."""
+    return min(scale, FINEST)
 
 
 class Tally:
@@ -109,6 +149,7 @@ class Tally:
             self.add(f"open:{change.instrument}", 1),
             self.add("open", 1),
             self.add(f"buying:{change.instrument}", change.lots),
+            self.add(f"owned:{change.base}", 0),
             self.add(f"traded:{change.instrument}", 0),
             self.add(f"currency:{change.currency}", 0),
         )
@@ -124,6 +165,9 @@ def load(connection: psycopg.Connection[Any], users: Iterable[str]) -> dict[str,
         tally.add("open", orders)
         tally.add(f"open:{instrument}", orders)
         tally.add(f"buying:{instrument}", lots)
+    owned = connection.execute(_OWNED, {"users": wanted, "finest": FINEST, "most": MOST}).fetchall()
+    for user, asset, units in owned:
+        tallies[user].add(f"owned:{asset}", units)
     traded = connection.execute(_TRADED, {"users": wanted, "since": ids.floor(midnight)}).fetchall()
     for user, instrument, currency, notional in traded:
         tallies[user].add(f"traded:{instrument}", notional)
@@ -132,20 +176,32 @@ def load(connection: psycopg.Connection[Any], users: Iterable[str]) -> dict[str,
 
 
 def keep(client: redis.Redis, tallies: Mapping[str, Tally]) -> None:
-    """For a minute. Raises redis.RedisError."""
+    """In place of what is stale or not there. Raises redis.RedisError."""
+    now = int(time.time())
     pipe = client.pipeline(transaction=False)
     for user, tally in tallies.items():
-        values = [part for item in tally.fields.items() for part in item]
-        pipe.eval(_LOAD, 1, _key(user), KEEP_SECONDS, *values)
+        values = [part for item in (("loaded", now), *tally.fields.items()) for part in item]
+        pipe.eval(_LOAD, 1, _key(user), now - FRESH_SECONDS, KEEP_SECONDS, *values)
     pipe.execute()
 
 
-def count(client: redis.Redis, changes: Sequence[Change]) -> list[Count | None]:
-    """Count each order up; None where the user's key is not there. Raises redis.RedisError."""
+def count(client: redis.Redis, changes: Mapping[str, Sequence[Change]]) -> dict[str, Counted | None]:
+    """Count each user's orders up; None for whose key is not there. Raises redis.RedisError."""
     pipe = client.pipeline(transaction=False)
-    for change in changes:
-        pipe.eval(_COUNT, 1, _key(change.user_id), change.instrument, change.lots, change.currency)
-    return [None if found is None else Count(*found) for found in pipe.execute()]
+    for user, orders in changes.items():
+        asked = [part for c in orders for part in (c.instrument, c.lots, c.currency, c.base)]
+        pipe.eval(_COUNT, 1, _key(user), *asked)
+    fresh = time.time() - FRESH_SECONDS
+    return {user: _counted(found, fresh) for user, found in zip(changes, pipe.execute(), strict=True)}
+
+
+def _counted(found: list[int | bytes] | None, fresh: float) -> Counted | None:
+    if found is None:
+        return None
+    numbers = [int(number) for number in found]
+    width = len(Count._fields)
+    counts = [Count(*numbers[at : at + width]) for at in range(1, len(numbers), width)]
+    return Counted(counts, stale=numbers[0] <= fresh)
 
 
 def tell(pipe: Pipeline, changes: Sequence[Change]) -> None:
@@ -155,8 +211,8 @@ def tell(pipe: Pipeline, changes: Sequence[Change]) -> None:
         pipe.eval(_CHANGE, len(keys), *keys, *[part for change in changes for part in _parts(change)])
 
 
-def _parts(change: Change) -> tuple[Any, ...]:
-    return change.instrument, change.currency, change.orders, change.lots, change.notional
+def _parts(c: Change) -> tuple[Any, ...]:
+    return c.instrument, c.currency, c.base, c.orders, c.lots, c.units, c.notional
 
 
 def _key(user_id: str) -> str:

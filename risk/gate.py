@@ -2,18 +2,20 @@
 
     rules (memory) → what needs no counting → counts (Redis, else PostgreSQL) → refusals, first reason first
 
-It decides on a whole intake batch: one round trip to Redis, and none where nobody is limited. Orders that it
-counted and that were not accepted after all are given back with `Judgement.give_back`.
+It decides on a whole intake batch: one round trip to Redis, and none where nobody is limited. What else it goes by
+is kept fresh beside the order path (`risk.fresh`); where nobody does, it looks itself. Orders that it counted and
+that were not accepted after all are given back with `Judgement.give_back`.
 
-Known limits of it: counts may be off for up to a minute after Redis lost something. The price band is for
-LIMIT orders, as market orders have their collar and stops wait for a price of another day; without a fresh
-reference price there is no band. A position counts what is owned at the moment of the look.
+Known limits of it: counts may be off for up to a minute after Redis lost something, and learn of deposits,
+withdrawals and fees in that time. The price band is for LIMIT orders, as market orders have their collar and stops
+wait for a price of another day; without a fresh reference price there is no band.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -24,9 +26,10 @@ import redis
 
 from exchange import metrics
 from exchange.redis import Circuit, client
-from risk import counts, references, selectors
+from risk import counts, references
 from risk.counts import Change, Count
-from risk.rules import Ceilings, Rules
+from risk.fresh import refresher, rules
+from risk.rules import Ceilings
 
 
 class Refusal(StrEnum):
@@ -43,13 +46,15 @@ class Refusal(StrEnum):
 
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """An order as the gate sees it. `limit_price` only for LIMIT orders; `notional` is price × quantity at
-    the worst price it may trade at, in `currency`, the quote asset."""
+    the worst price it may trade at, in `currency`, the quote asset. What is owned is counted in units of
+    `unit_places` decimal places of the base asset."""
 
     user_id: str
     institution_id: str
     instrument: int
     symbol: str
     base: int
+    unit_places: int
     currency: str
     buying: bool
     lots: int
@@ -58,9 +63,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     limit_price: Decimal | None
 
     def change(self, orders: int) -> Change:
-        return Change(
-            self.user_id, self.instrument, self.currency, orders, orders * self.lots if self.buying else 0, 0
-        )
+        lots = orders * self.lots if self.buying else 0
+        return Change(self.user_id, self.instrument, self.currency, self.base, orders, lots, 0, 0)
 
 
 class Judgement:
@@ -137,15 +141,11 @@ def _judge_counts(
     places: list[int],
 ) -> None:
     found, by_redis = _counts(connection, [asks[place].change(1) for place in places])
-    bought = {
-        (asks[p].user_id, asks[p].base) for p in places if ceilings[p].position is not None and asks[p].buying
-    }
-    owned = selectors.owned(connection, bought)
     refused = []
     for place, count in zip(places, found, strict=True):
         if by_redis:
             judgement.counted.add(place)
-        judgement.refusals[place] = _counted(asks[place], ceilings[place], count, owned)
+        judgement.refusals[place] = _counted(asks[place], ceilings[place], count)
         if judgement.refusals[place] is not None:
             refused.append(place)
     judgement.give_back(refused)
@@ -154,28 +154,28 @@ def _judge_counts(
 
 def _counts(connection: psycopg.Connection[Any], changes: list[Change]) -> tuple[list[Count], bool]:
     """The count of each with itself, and whether Redis has counted it."""
+    by_user: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        by_user[change.user_id].append(change)
     if not _circuit.away():
         try:
-            found = counts.count(client(), changes)
-            missing = [place for place, count in enumerate(found) if count is None]
+            found = counts.count(client(), by_user)
+            missing = {user: by_user[user] for user, counted in found.items() if counted is None}
             if missing:
-                users = {changes[place].user_id for place in missing}
-                counts.keep(client(), counts.load(connection, users))
-                again = counts.count(client(), [changes[place] for place in missing])
-                for place, count in zip(missing, again, strict=True):
-                    found[place] = count
+                counts.keep(client(), counts.load(connection, missing))
+                found |= counts.count(client(), missing)
             _circuit.works()
-            if all(found):
-                return [count for count in found if count is not None], True
+            ordered = {user: iter(counted.counts) for user, counted in found.items() if counted is not None}
+            if len(ordered) == len(found):
+                refresher.reload(user for user, counted in found.items() if counted and counted.stale)
+                return [next(ordered[change.user_id]) for change in changes], True
         except redis.RedisError as error:
             _circuit.failed(error)
-    tallies = counts.load(connection, {change.user_id for change in changes})
+    tallies = counts.load(connection, by_user)
     return [tallies[change.user_id].count(change) for change in changes], False
 
 
-def _counted(
-    ask: Ask, ceiling: Ceilings, count: Count, owned: Mapping[tuple[str, int], Decimal]
-) -> Refusal | None:
+def _counted(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
     if _above(count.open_here, ceiling.open_here) or _above(count.open_everywhere, ceiling.open_everywhere):
         return Refusal.MAX_OPEN_ORDERS
     traded_here = Decimal(count.traded_here) / counts.HUNDREDTHS + ask.notional
@@ -183,8 +183,8 @@ def _counted(
     if _above(traded_here, ceiling.traded_here) or _above(traded_in_currency, ceiling.traded_in_currency):
         return Refusal.MAX_DAILY_NOTIONAL
     if ceiling.position is not None and ask.buying:
-        position = owned.get((ask.user_id, ask.base), Decimal(0)) + count.buying * ask.lot_size
-        if position > ceiling.position:
+        owned = Decimal(count.owned).scaleb(-ask.unit_places)
+        if owned + count.buying * ask.lot_size > ceiling.position:
             return Refusal.MAX_POSITION
     return None
 
@@ -193,5 +193,4 @@ def _above(number: int | Decimal, ceiling: int | Decimal | None) -> bool:
     return ceiling is not None and number > ceiling
 
 
-rules = Rules()
 _circuit = Circuit()

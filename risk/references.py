@@ -1,8 +1,9 @@
-"""The reference price of a market, as the process `prices` tells it; kept for a moment."""
+"""The reference price of each market, as the process `prices` tells it; kept for a moment."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -12,11 +13,11 @@ import redis
 
 from exchange.redis import Circuit, client
 
-KEEP_SECONDS = 0.5
+KEEP_SECONDS = 1.0
 
 _STORED = """
-    SELECT p.price FROM marketdata_price p JOIN trading_instrument i ON i.id = p.instrument_id
-     WHERE i.symbol = %s AND NOT p.stale"""
+    SELECT i.symbol, p.price FROM marketdata_price p JOIN trading_instrument i ON i.id = p.instrument_id
+     WHERE i.symbol = ANY (%s) AND NOT p.stale"""
 
 _known: dict[str, tuple[float, Decimal | None]] = {}
 _circuit = Circuit()
@@ -25,25 +26,38 @@ _circuit = Circuit()
 def price(connection: psycopg.Connection[Any], symbol: str) -> Decimal | None:
     """None while nobody vouches for one. May raise psycopg.Error."""
     known = _known.get(symbol)
-    if known is not None and time.monotonic() - known[0] < KEEP_SECONDS:
-        return known[1]
-    found = _told(symbol) if not _circuit.away() else None
-    if found is None:
-        row = connection.execute(_STORED, (symbol,)).fetchone()
-        found = row[0] if row else None
-    _known[symbol] = (time.monotonic(), found)
-    return found
+    if known is None or time.monotonic() - known[0] > KEEP_SECONDS:
+        _read(connection, [symbol])
+    return _known[symbol][1]
 
 
-def _told(symbol: str) -> Decimal | None:
+def refresh(connection: psycopg.Connection[Any]) -> None:
+    """Read all anew that were ever asked for. May raise psycopg.Error."""
+    if _known:
+        _read(connection, list(_known))
+
+
+def _read(connection: psycopg.Connection[Any], symbols: Collection[str]) -> None:
+    found = _told(symbols)
+    untold = [symbol for symbol in symbols if symbol not in found]
+    if untold:
+        found |= dict(connection.execute(_STORED, (untold,)).fetchall())
+    now = time.monotonic()
+    for symbol in symbols:
+        _known[symbol] = (now, found.get(symbol))
+
+
+def _told(symbols: Collection[str]) -> dict[str, Decimal]:
+    if _circuit.away():
+        return {}
     try:
-        text: Any = client().get(f"price:{symbol}")
+        texts: Any = client().mget([f"price:{symbol}" for symbol in symbols])
         _circuit.works()
     except redis.RedisError as error:
         _circuit.failed(error)
-        return None
-    told = msgspec.json.decode(text) if text else None
-    return Decimal(told["price"]) if told and not told["stale"] else None
+        return {}
+    told = {symbol: msgspec.json.decode(text) for symbol, text in zip(symbols, texts, strict=True) if text}
+    return {symbol: Decimal(each["price"]) for symbol, each in told.items() if not each["stale"]}
 
 
 def forget() -> None:

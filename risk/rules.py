@@ -1,4 +1,4 @@
-"""Limits, blocks and high risk scores as the gate reads them: all in memory, a change seen within `LOOK_SECONDS`.
+"""Limits, blocks and high risk scores as the gate reads them: all in memory, a change seen within `LATE_SECONDS`.
 
 Each look costs one row of one column; only when `risk_revision` says so are limits and blocks read anew.
 """
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 LOOK_SECONDS = 0.4
+LATE_SECONDS = 0.8  # who judges looks himself if nobody else has for so long
 
 _REVISION = "SELECT number FROM risk_revision"
 _LIMITS = """
@@ -77,9 +78,12 @@ class Rules:
         return not self._limits and not self.blocked
 
     def refresh(self, connection: psycopg.Connection[Any]) -> None:
-        """Look whether anything has changed, at most every LOOK_SECONDS. May raise psycopg.Error."""
-        if time.monotonic() - self._looked_at < LOOK_SECONDS:
-            return
+        """Look whether anything has changed if the last look was long ago. May raise psycopg.Error."""
+        if time.monotonic() - self._looked_at > LATE_SECONDS:
+            self.look(connection)
+
+    def look(self, connection: psycopg.Connection[Any]) -> None:
+        """Look whether anything has changed. May raise psycopg.Error."""
         with self._lock:
             row = connection.execute(_REVISION).fetchone()
             revision = row[0] if row else None

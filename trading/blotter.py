@@ -54,10 +54,11 @@ class Working:
     priority: int = 0
     trigger_price: int = 0
     told_remaining: int = 0  # what the gate's counts know of it
+    told_filled: int = 0
     told_notional: int = 0
 
     def __post_init__(self) -> None:
-        self.told_remaining, self.told_notional = self.remaining, self.notional
+        self.told_remaining, self.told_filled, self.told_notional = self.remaining, self.filled, self.notional
 
     @property
     def held(self) -> int:

@@ -22,6 +22,7 @@ from matching.core.commands import Place
 from matching.core.scale import PPM
 from matching.core.types import MarketStatus, OrderType, Reason, Side
 from matching.stream import read_tops
+from risk.counts import unit_places
 from risk.gate import Ask, Refusal
 from trading.accounts import account_book
 from trading.catalog import Market
@@ -131,6 +132,7 @@ def ask_of(
         instrument=market.id,
         symbol=market.symbol,
         base=market.base.id,
+        unit_places=unit_places(market.base.scale),
         currency=market.quote.code,
         buying=side is Side.BUY,
         lots=lots,

@@ -30,6 +30,7 @@ from exchange.members.session import Member
 from matching.codec import Envelope, OrderUpdate, Reply
 from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll, Halt, Resume
 from matching.core.types import MarketStatus
+from risk.fresh import refresher
 from trading import amendments, orders
 from trading.acceptance import Accepted, Change, accept
 from trading.candidates import Candidate, prepare
@@ -245,6 +246,7 @@ class Intake:
 def intake() -> Intake:
     """This process's intake, started at first use (after any fork)."""
     started = Intake()
+    refresher.start()
     started.replies.wait_connected(1.0)
     return started
 

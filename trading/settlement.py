@@ -192,11 +192,23 @@ def _told(order: Working) -> counts.Change | None:
     lots = remaining - order.told_remaining if order.side is Side.BUY else 0
     unit = 10**order.market.quote.scale
     notional = order.notional * 100 // unit - order.told_notional * 100 // unit
-    order.told_remaining, order.told_notional = remaining, order.notional
+    traded = order.filled - order.told_filled
+    order.told_remaining, order.told_filled, order.told_notional = remaining, order.filled, order.notional
     if not (closed or lots or notional):
         return None
     market = order.market
-    return counts.Change(order.user_id, market.id, market.quote.code, -int(closed), lots, notional)
+    places = counts.unit_places(market.base.scale)
+    units = market.scale.base_minor(traded) // 10 ** (market.base.scale - places)
+    return counts.Change(
+        user_id=order.user_id,
+        instrument=market.id,
+        currency=market.quote.code,
+        base=market.base.id,
+        orders=-int(closed),
+        lots=lots,
+        units=units if order.side is Side.BUY else -units,
+        notional=notional,
+    )
 
 
 def _book_message(markets: Mapping[int, Market], change: BookChange, last: Applied, now: str) -> str:

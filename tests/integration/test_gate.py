@@ -25,6 +25,7 @@ from exchange.redis import Circuit
 from exchange.redis import client as redis_client
 from matching.codec import Envelope
 from risk import blocks, deadman, gate, references
+from risk.fresh import refresher
 from risk.gate import Refusal
 from risk.models import Block, DeadMan, Limit, Score
 from tests.market import SYMBOL, Desk, open_desk, sql
@@ -314,3 +315,28 @@ def set_score(user: str, score: int) -> None:
     gate.rules.forget()
     Score.objects.all().delete()
     Score.objects.create(user_id=user, score=score)
+
+
+def test_counts_that_are_stale_are_read_anew_beside_the_order_path(desk: Desk) -> None:
+    alice = desk.user(USDT="10000")
+    limit(institution=desk.institution, max_open_orders=2)
+    assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == [None]
+    (key,) = redis_client().keys(f"risk:{alice}:*")
+    redis_client().hset(key, mapping={"open": 7, f"open:{desk.market.id}": 7, "loaded": 1})
+    assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == ["MAX_OPEN_ORDERS"], "nobody has looked yet"
+    refresher.refresh(own_connection())
+    assert redis_client().hget(key, "open") == b"1", "as PostgreSQL has it"
+    assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == [None]
+
+
+def test_a_position_follows_trades_without_a_look_at_the_accounts(desk: Desk) -> None:
+    alice, bob = desk.user(USDT="10000", BTC="1"), desk.user(BTC="10", USDT="10000")
+    limit(symbol=SYMBOL, max_position=Decimal(3))
+    bought = send(desk, desk.draft(alice, "BUY", "1", "100"))
+    sold = send(desk, desk.draft(bob, "SELL", "1", "100", client_order_id="other"))
+    match(desk, *(c.envelope("") for c in bought.pending + sold.pending))
+    (key,) = redis_client().keys(f"risk:{alice}:*")
+    base = desk.market.base
+    assert int(redis_client().hget(key, f"owned:{base.id}")) == 2 * 10**base.scale  # type: ignore[arg-type]
+    assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == [None]
+    assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == ["MAX_POSITION"]

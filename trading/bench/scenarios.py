@@ -162,9 +162,15 @@ def run(bench: Bench, name: str) -> tuple[Result, Window]:
         else bench.requests.trading(name, scenario.connections, scenario.batch)
     )
     watch = Watch(bench.place)
-    with gate.limited(bench.place) if scenario.limited else nullcontext() as gate_watch:
-        outcome = drive(bench.plan(lanes, batch=scenario.batch, reads=scenario.reads), watch.event)
-        figures = gate_watch.figures() if gate_watch else {}
+    gate_watch = gate.GateWatch(bench.place) if scenario.limited else None
+    with gate.limited(bench.place) if scenario.limited else nullcontext():
+
+        def event(what: str) -> None:
+            watch.event(what)
+            if gate_watch is not None:
+                gate_watch.event(what)
+
+        outcome = drive(bench.plan(lanes, batch=scenario.batch, reads=scenario.reads), event)
     result = Result(
         name=name,
         what=scenario.what,
@@ -179,7 +185,7 @@ def run(bench: Bench, name: str) -> tuple[Result, Window]:
     )
     if not scenario.reads:
         _add_orders(bench, result, outcome, scenario.batch or 1, watch.window)
-    result.figures |= figures
+    result.figures |= gate_watch.figures() if gate_watch is not None else {}
     result.targets += scenario.targets(result)
     return result, watch.window
 
