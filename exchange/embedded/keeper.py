@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 LAUNCH = Path(__file__).with_name("launch.py")
 FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0  # seconds before a restart; doubled each time
@@ -40,15 +41,27 @@ class Program:
     before: Callable[[], None] = lambda: None  # runs before each start
 
 
+class Running(Protocol):
+    """A process that was started."""
+
+    pid: int
+
+    def wait(self) -> bool:
+        """Until it has ended. True if its number is its own until `reap`."""
+
+    def reap(self) -> int:
+        """Its exit code, as subprocess has it."""
+
+
 class Keeper:
-    """Runs a `Program` until `stop`. `report` gets a line when it ends unasked."""
+    """Runs a `Program` until `stop`. `report` gets a line when it ends unasked; `start` raises OSError."""
 
     def __init__(
-        self, program: Program, environment: Mapping[str, str], report: Callable[[str], None]
+        self, program: Program, start: Callable[[Program], Running], report: Callable[[str], None]
     ) -> None:
         self.program = program
         self.restarts = 0
-        self._environment = dict(environment)
+        self._start = start
         self._report = report
         self._pid: int | None = None  # set while the number is ours: until just before the process is reaped
         self._lock = threading.Lock()
@@ -112,33 +125,48 @@ class Keeper:
                 return "was stopped"
             try:
                 self.program.before()
-                process = self._spawn()
+                _set_aside(self.program.log)
+                process = self._start(self.program)
             except OSError as error:
                 return f"could not start ({error})"
             self._pid = process.pid
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        held = process.wait()
         with self._lock:
             self._pid = None
-        # What it leaves of its group goes before the number can be another's.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        code = process.wait()
+        if held:  # what it leaves of its group goes before the number can be another's
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        code = process.reap()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        program = self.program
-        if program.log.exists() and program.log.stat().st_size > LARGEST_LOG:
-            program.log.replace(program.log.with_name(program.log.name + ".1"))
+
+class Spawned:
+    """A program in a process of its own."""
+
+    def __init__(self, program: Program, environment: Mapping[str, str]) -> None:
         with program.log.open("ab") as log:
-            return subprocess.Popen(
+            self._process = subprocess.Popen(
                 launched(program.command, orphan_signal=program.orphan_signal, uid=program.uid),
                 cwd=program.folder,
-                env=self._environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.pid = self._process.pid
+
+    def wait(self) -> bool:
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        return True
+
+    def reap(self) -> int:
+        return self._process.wait()
+
+
+def _set_aside(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LARGEST_LOG:
+        log.replace(log.with_name(log.name + ".1"))
 
 
 def launched(

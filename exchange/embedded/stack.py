@@ -9,7 +9,8 @@
 `make up`, the tests, the bench and the fault trials are built on it. The processes are named `postgres`,
 `valkey`, `kafka`, `web`, `stream`, `prices`, `worker`, `stops`, `relay`, `consumers`, `risk`, `beat`, `matcher-GROUP`
 and, where it was asked for, `simulate`. With EXCHANGE_EVENTS=off there are no `kafka`, `relay`, `consumers` and `risk`,
-and events stay in the outbox. It imports no Django: what needs Django runs as a process.
+and events stay in the outbox. It imports no Django: what needs Django runs as a process, forked from a nursery that
+has loaded it.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from typing import TextIO
 
 import psutil
 
+from exchange.embedded import nursery
 from exchange.embedded.home import Home, SetupError
 from exchange.embedded.kafka import Kafka
-from exchange.embedded.keeper import Keeper, Program, launched
+from exchange.embedded.keeper import Keeper, Program, Spawned, launched
+from exchange.embedded.nursed import Nursery
 from exchange.embedded.ports import find_free, is_free, reachable
 from exchange.embedded.postgres import Postgres
 from exchange.embedded.valkey import Valkey
@@ -104,6 +107,7 @@ class Stack:
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
         self._kafka: Kafka | None = None
+        self._nursery: Nursery | None = None
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Stack:
@@ -169,6 +173,9 @@ class Stack:
 
     def prepare(self, progress: Callable[[str], None] = lambda step: None) -> None:
         """Tables, partitions and, in demo mode, the demo; `progress` gets a step's name when it is done."""
+        if nursery.AVAILABLE:
+            self._nursery = Nursery(self._environment(self.env), PROJECT, self.home.log("nursery"))
+            self._nursery.open()
         log = self.home.log("prepare")
         with log.open("wb") as errors:
             process = subprocess.Popen(
@@ -257,6 +264,9 @@ class Stack:
             for keeper in keepers:
                 keeper.stop()
         assert not self._keepers, f"forgotten: {list(self._keepers)}"
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
         if self._postgres is not None:
             self.home.clear_socket_folder(self._postgres.sockets)
         if self._lock is not None:
@@ -307,12 +317,20 @@ class Stack:
     # Inside
 
     def _run(self, name: str, *arguments: str) -> None:
-        command = [sys.executable, "manage.py", *arguments]
-        self._keep(Program(name, command, PROJECT, self.home.log(name)), self.env)
+        """A `manage.py` command, forked from the nursery where there is one."""
+        log = self.home.log(name)
+        if self._nursery is None:
+            self._keep(Program(name, [sys.executable, "manage.py", *arguments], PROJECT, log), self.env)
+            return
+        self._start(Keeper(Program(name, list(arguments), PROJECT, log), self._nursery.start, self._report))
 
     def _keep(self, program: Program, settings: Mapping[str, str]) -> None:
-        self._keepers[program.name] = Keeper(program, self._environment(settings), self._report)
-        self._keepers[program.name].start()
+        environment = self._environment(settings)
+        self._start(Keeper(program, lambda program: Spawned(program, environment), self._report))
+
+    def _start(self, keeper: Keeper) -> None:
+        self._keepers[keeper.program.name] = keeper
+        keeper.start()
 
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         others = {name: value for name, value in os.environ.items() if name not in self.env}

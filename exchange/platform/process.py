@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
+from django.apps import apps
 from django.core.management.base import CommandError
 
 from exchange.env import env
@@ -34,8 +37,23 @@ def require_free(port: int, variable: str) -> None:
 
 
 def become(module: str, *arguments: str, **variables: str) -> NoReturn:
-    """Replace this process by `python -m module …`: same id, same signals, none of this one's memory."""
+    """Go on as `python -m module …`, with the same process id and signals.
+
+    Where Django is loaded it goes on here: module and arguments are all that changes. Otherwise, or for other
+    environment variables, this process is replaced, with none of its memory.
+    """
+    if apps.ready and not variables:
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.exit(0)
     sys.stdout.flush()
     sys.stderr.flush()
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "exchange.settings", **variables}
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)  # noqa: S606 - no shell is the point
+
+
+def manage(arguments: Sequence[str]) -> None:
+    """Run a command of `manage.py`, whose name comes first."""
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(list(arguments))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,8 @@ import pytest
 import redis
 
 from exchange.embedded.home import LONGEST_SOCKET_PATH, Home, SetupError
-from exchange.embedded.keeper import Keeper, Program
+from exchange.embedded.keeper import Keeper, Program, Spawned
+from exchange.embedded.nursed import Nursery
 from exchange.embedded.stack import PROJECT, Stack, free_ports
 
 PATIENCE = 20.0  # seconds
@@ -209,7 +211,7 @@ def test_the_keeper_restarts_and_takes_grandchildren_along(tmp_path: Path) -> No
     lines: list[str] = []
     command = ["/bin/sh", "-c", f"sleep 100 & echo $! > {note}.new && mv {note}.new {note}; wait"]
     program = Program("sleeper", command, tmp_path, tmp_path / "log")
-    keeper = Keeper(program, os.environ, lines.append)
+    keeper = Keeper(program, partial(Spawned, environment=os.environ), lines.append)
     keeper.start()
     try:
         eventually(note.exists)
@@ -232,9 +234,72 @@ def test_a_program_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) ->
     started = tmp_path / "started"
     command = ["/bin/sh", "-c", f"trap '' TERM; touch {started}; while :; do sleep 1; done"]
     keeper = Keeper(
-        Program("deaf", command, tmp_path, tmp_path / "log", stop_seconds=0.3), os.environ, lines.append
+        Program("deaf", command, tmp_path, tmp_path / "log", stop_seconds=0.3),
+        partial(Spawned, environment=os.environ),
+        lines.append,
     )
     keeper.start()
     eventually(started.exists)
     keeper.stop()
     assert lines == ["deaf did not end in 0.3 s: killed"]
+
+
+@pytest.fixture
+def nursery(stack: Stack, tmp_path: Path) -> Iterator[Nursery]:
+    nursery = Nursery({**os.environ, **stack.env}, PROJECT, tmp_path / "nursery.log")
+    yield nursery
+    nursery.close()
+
+
+def test_what_the_nursery_starts_is_kept_like_any_other(nursery: Nursery, tmp_path: Path) -> None:
+    lines: list[str] = []
+    log = tmp_path / "log"
+    keeper = Keeper(Program("beat", ["celery_beat"], PROJECT, log), nursery.start, lines.append)
+    keeper.start()
+    try:
+        eventually(lambda: keeper.pid)
+        first = psutil.Process(keeper.pid)
+        parent = first.ppid()
+        keeper.signal(signal.SIGKILL)
+        eventually(lambda: keeper.pid not in (None, first.pid))
+        assert lines == [f"beat was killed by SIGKILL; starts again in 0.2 s, see {log}"]
+        second = psutil.Process(keeper.pid)
+        assert second.ppid() == parent
+        assert os.getsid(second.pid) == second.pid
+    finally:
+        keeper.stop()
+    assert not second.is_running(), "it ends on SIGTERM, and is waited for"
+    assert len(lines) == 1
+
+
+def test_nothing_outlives_the_nursery_and_all_comes_back(nursery: Nursery, tmp_path: Path) -> None:
+    lines: list[str] = []
+    program = Program("beat", ["celery_beat"], PROJECT, tmp_path / "log")
+    keeper = Keeper(program, nursery.start, lines.append)
+    keeper.start()
+    try:
+        eventually(lambda: keeper.pid)
+        child = psutil.Process(keeper.pid)
+        parent = child.parent()
+        assert parent is not None
+        parent.kill()
+        eventually(lambda: not child.is_running())
+        eventually(lambda: keeper.pid not in (None, child.pid))
+        assert psutil.Process(keeper.pid).ppid() != parent.pid
+    finally:
+        keeper.stop()
+
+
+def test_a_command_that_fails_says_why_in_its_log(nursery: Nursery, tmp_path: Path) -> None:
+    lines: list[str] = []
+    log = tmp_path / "log"
+    keeper = Keeper(
+        Program("one", ["celery_worker", "--queue", "no"], PROJECT, log), nursery.start, lines.append
+    )
+    keeper.start()
+    try:
+        eventually(lambda: lines)
+    finally:
+        keeper.stop()
+    assert lines[0] == f"one ended with code 2; starts again in 0.2 s, see {log}"
+    assert "invalid choice: 'no'" in log.read_text()
