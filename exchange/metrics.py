@@ -40,7 +40,14 @@ stops_rebuilt = Counter("exchange_stops_rebuilt", "Stops read from PostgreSQL in
 
 refusals = Counter("exchange_gate_refusals", "Orders the pre-trade gate did not let through", ["reason"])
 gate_seconds = Histogram(
-    "exchange_gate_seconds", "Time the pre-trade gate took for one intake batch", buckets=_SECONDS
+    "exchange_gate_seconds",
+    "Time the pre-trade gate took for one intake batch, without the round trip it shares",
+    buckets=_SECONDS,
+)
+consult_seconds = Histogram(
+    "exchange_consult_seconds",
+    "Round trip to Redis for one intake batch: rate limits and the gate's counts",
+    buckets=_SECONDS,
 )
 letters = Counter("exchange_letters", "E-mails and SMS by what became of them", ["channel", "outcome"])
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import threading
 import time
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 import redis.asyncio
 import structlog
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
 from exchange.env import env
@@ -87,3 +88,38 @@ class Circuit:
         if not self._closed:
             self._closed = True
             log.info("redis is back")
+
+
+class Question(Protocol):
+    """Commands that go to Redis together with others', in one round trip."""
+
+    def put(self, pipe: Pipeline) -> None: ...
+
+    def hear(self, answers: list[Any]) -> None:
+        """One for each command that was put."""
+
+    def unheard(self) -> None:
+        """Redis is away."""
+
+
+def ask(client: redis.Redis, circuit: Circuit, *questions: Question) -> None:
+    """Put all of them at once; nothing is sent if there is no command among them."""
+    if circuit.away():
+        for question in questions:
+            question.unheard()
+        return
+    pipe = client.pipeline(transaction=False)
+    ends = []
+    for question in questions:
+        question.put(pipe)
+        ends.append(len(pipe))
+    try:
+        answers = pipe.execute()
+    except redis.RedisError as error:
+        circuit.failed(error)
+        for question in questions:
+            question.unheard()
+        return
+    circuit.works()
+    for question, begin, end in zip(questions, [0, *ends], ends, strict=False):
+        question.hear(answers[begin:end])

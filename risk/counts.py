@@ -185,14 +185,17 @@ def keep(client: redis.Redis, tallies: Mapping[str, Tally]) -> None:
     pipe.execute()
 
 
-def count(client: redis.Redis, changes: Mapping[str, Sequence[Change]]) -> dict[str, Counted | None]:
-    """Count each user's orders up; None for whose key is not there. Raises redis.RedisError."""
-    pipe = client.pipeline(transaction=False)
+def put(pipe: Pipeline, changes: Mapping[str, Sequence[Change]]) -> None:
+    """Queue to count each user's orders up; `heard` makes sense of the answers."""
     for user, orders in changes.items():
         asked = [part for c in orders for part in (c.instrument, c.lots, c.currency, c.base)]
         pipe.eval(_COUNT, 1, _key(user), *asked)
+
+
+def heard(users: Iterable[str], answers: Sequence[Any]) -> dict[str, Counted | None]:
+    """None for whose key is not there: nothing was counted."""
     fresh = time.time() - FRESH_SECONDS
-    return {user: _counted(found, fresh) for user, found in zip(changes, pipe.execute(), strict=True)}
+    return {user: _counted(found, fresh) for user, found in zip(users, answers, strict=True)}
 
 
 def _counted(found: list[int | bytes] | None, fresh: float) -> Counted | None:

@@ -2,9 +2,9 @@
 
     rules (memory) → what needs no counting → counts (Redis, else PostgreSQL) → refusals, first reason first
 
-It decides on a whole intake batch: one round trip to Redis, and none where nobody is limited. What else it goes by
-is kept fresh beside the order path (`risk.fresh`); where nobody does, it looks itself. Orders that it counted and
-that were not accepted after all are given back with `Judgement.give_back`.
+It decides on a whole intake batch: one round trip to Redis, in company with the rate limits' (`consult`). What else
+it goes by is kept fresh beside the order path (`risk.fresh`); where nobody does, it looks itself. Orders that it
+counted and that were not accepted after all are given back with `Judgement.give_back`.
 
 Known limits of it: counts may be off for up to a minute after Redis lost something, and learn of deposits,
 withdrawals and fees in that time. The price band is for LIMIT orders, as market orders have their collar and stops
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -23,11 +23,12 @@ from typing import Any
 import msgspec
 import psycopg
 import redis
+from redis.client import Pipeline
 
 from exchange import metrics
-from exchange.redis import Circuit, client
+from exchange.redis import Circuit, Question, ask, client
 from risk import counts, references
-from risk.counts import Change, Count
+from risk.counts import Change, Count, Counted, Tally
 from risk.fresh import refresher, rules
 from risk.rules import Ceilings
 
@@ -68,23 +69,95 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 
 
 class Judgement:
-    """`refusals` has one entry an ask, None for those that may pass."""
+    """Of a batch of orders. `refusals`, after `conclude`, has one entry an ask, None for those that may pass.
 
-    def __init__(self, asks: Sequence[Ask]) -> None:
-        self.refusals: list[Refusal | None] = [None] * len(asks)
-        self.counted: set[int] = set()  # places of asks that Redis counts as open now
+    In between it is a question to Redis, which may go there in the company of others.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], asks: Sequence[Ask]) -> None:
+        """Judge what needs no counting. May raise psycopg.Error."""
+        started = time.perf_counter()
+        self.refusals: list[Refusal | None] = []
+        self._connection = connection
         self._asks = asks
+        self._ceilings = [rules.ceilings(a.user_id, a.institution_id, a.symbol, a.currency) for a in asks]
+        self._counting: dict[str, list[int]] = defaultdict(list)  # of each user, places of asks to be counted
+        self._found: dict[str, Counted | None] = {}
+        self._kept: set[int] = set()  # places of asks that Redis counts as open now
+        for place, (asked, ceiling) in enumerate(zip(asks, self._ceilings, strict=True)):
+            self.refusals.append(_uncounted(connection, asked, ceiling))
+            if ceiling.counted and self.refusals[place] is None:
+                self._counting[asked.user_id].append(place)
+        self._seconds = time.perf_counter() - started
+
+    def put(self, pipe: Pipeline) -> None:
+        started = time.perf_counter()
+        counts.put(pipe, self._changes(self._counting))
+        self._seconds += time.perf_counter() - started
+
+    def hear(self, answers: list[Any]) -> None:
+        self._found = counts.heard(self._counting, answers)
+
+    def unheard(self) -> None:
+        self._found = {}
+
+    def conclude(self) -> None:
+        """Judge by the counts. May raise psycopg.Error: then nothing is counted that would not be in a minute."""
+        started = time.perf_counter()
+        refused = []
+        for user, found in self._counted().items():
+            for place, count in zip(self._counting[user], found, strict=True):
+                self.refusals[place] = _counted(self._asks[place], self._ceilings[place], count)
+                if self.refusals[place] is not None:
+                    refused.append(place)
+        self.give_back(refused)
+        metrics.gate_seconds.observe(self._seconds + time.perf_counter() - started)
+        for refusal in filter(None, self.refusals):
+            metrics.refusals.labels(refusal.value).inc()
 
     def give_back(self, places: Iterable[int]) -> None:
         """The asks at these places have not become orders."""
-        changes = [self._asks[place].change(-1) for place in places if place in self.counted]
-        if changes and not _circuit.away():
+        counted = self._kept.intersection(places)
+        self._kept -= counted
+        if counted and not _circuit.away():
             pipe = client().pipeline(transaction=False)
-            counts.tell(pipe, changes)
+            counts.tell(pipe, [self._asks[place].change(-1) for place in counted])
             try:
                 pipe.execute()
             except redis.RedisError as error:
                 _circuit.failed(error)
+
+    def _counted(self) -> dict[str, list[Count]]:
+        """Each user's counts with their asks, one after the other: as Redis has counted them, or PostgreSQL."""
+        missing = {user: places for user, places in self._counting.items() if self._found.get(user) is None}
+        if missing:
+            tallies = counts.load(self._connection, missing)
+            if self._found or not _circuit.away():
+                self._count_again(missing, tallies)
+        found: dict[str, list[Count]] = {}
+        for user, places in self._counting.items():
+            counted = self._found.get(user)
+            if counted is None:
+                found[user] = [tallies[user].count(self._asks[place].change(1)) for place in places]
+            else:
+                found[user] = counted.counts
+                self._kept.update(places)
+        refresher.reload(user for user, counted in self._found.items() if counted and counted.stale)
+        return found
+
+    def _count_again(self, missing: Mapping[str, list[int]], tallies: Mapping[str, Tally]) -> None:
+        """Those for whom Redis had no key, with the tallies that PostgreSQL has."""
+        try:
+            counts.keep(client(), tallies)
+            pipe = client().pipeline(transaction=False)
+            counts.put(pipe, self._changes(missing))
+            self._found |= counts.heard(missing, pipe.execute())
+            _circuit.works()
+        except redis.RedisError as error:
+            _circuit.failed(error)
+
+    def _changes(self, places: Mapping[str, Sequence[int]]) -> dict[str, list[Change]]:
+        return {user: [self._asks[place].change(1) for place in own] for user, own in places.items()}
 
 
 def idle(connection: psycopg.Connection[Any]) -> bool:
@@ -93,23 +166,10 @@ def idle(connection: psycopg.Connection[Any]) -> bool:
     return rules.empty
 
 
-def judge(connection: psycopg.Connection[Any], asks: Sequence[Ask]) -> Judgement:
-    """May raise psycopg.Error: then nothing was counted."""
-    started = time.perf_counter()
-    rules.refresh(connection)
-    judgement = Judgement(asks)
-    ceilings = [rules.ceilings(a.user_id, a.institution_id, a.symbol, a.currency) for a in asks]
-    counted = []
-    for place, (ask, ceiling) in enumerate(zip(asks, ceilings, strict=True)):
-        judgement.refusals[place] = _uncounted(connection, ask, ceiling)
-        if ceiling.counted and judgement.refusals[place] is None:
-            counted.append(place)
-    if counted:
-        _judge_counts(connection, judgement, asks, ceilings, counted)
-    metrics.gate_seconds.observe(time.perf_counter() - started)
-    for refusal in filter(None, judgement.refusals):
-        metrics.refusals.labels(refusal.value).inc()
-    return judgement
+def consult(*questions: Question) -> None:
+    """Ask Redis all of them at once."""
+    with metrics.consult_seconds.time():
+        ask(client(), _circuit, *questions)
 
 
 def judge_amendment(connection: psycopg.Connection[Any], ask: Ask) -> Refusal | None:
@@ -131,48 +191,6 @@ def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings)
         if reference and abs(ask.limit_price - reference) > reference * ceiling.price_band:
             return Refusal.PRICE_BAND
     return None
-
-
-def _judge_counts(
-    connection: psycopg.Connection[Any],
-    judgement: Judgement,
-    asks: Sequence[Ask],
-    ceilings: Sequence[Ceilings],
-    places: list[int],
-) -> None:
-    found, by_redis = _counts(connection, [asks[place].change(1) for place in places])
-    refused = []
-    for place, count in zip(places, found, strict=True):
-        if by_redis:
-            judgement.counted.add(place)
-        judgement.refusals[place] = _counted(asks[place], ceilings[place], count)
-        if judgement.refusals[place] is not None:
-            refused.append(place)
-    judgement.give_back(refused)
-    judgement.counted.difference_update(refused)
-
-
-def _counts(connection: psycopg.Connection[Any], changes: list[Change]) -> tuple[list[Count], bool]:
-    """The count of each with itself, and whether Redis has counted it."""
-    by_user: dict[str, list[Change]] = defaultdict(list)
-    for change in changes:
-        by_user[change.user_id].append(change)
-    if not _circuit.away():
-        try:
-            found = counts.count(client(), by_user)
-            missing = {user: by_user[user] for user, counted in found.items() if counted is None}
-            if missing:
-                counts.keep(client(), counts.load(connection, missing))
-                found |= counts.count(client(), missing)
-            _circuit.works()
-            ordered = {user: iter(counted.counts) for user, counted in found.items() if counted is not None}
-            if len(ordered) == len(found):
-                refresher.reload(user for user, counted in found.items() if counted and counted.stale)
-                return [next(ordered[change.user_id]) for change in changes], True
-        except redis.RedisError as error:
-            _circuit.failed(error)
-    tallies = counts.load(connection, by_user)
-    return [tallies[change.user_id].count(change) for change in changes], False
 
 
 def _counted(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:

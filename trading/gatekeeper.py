@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from exchange.database import own_connection
+from exchange.members.rate import Charge
 from matching.core.types import OrderType, Side
 from risk import gate
 from risk.gate import Judgement
@@ -35,12 +36,19 @@ class Judged:
 
 
 @contextmanager
-def judged(connection: psycopg.Connection[Any], candidates: Sequence[Candidate]) -> Iterator[Judged]:
-    """Set the `reason` of candidates that the gate refuses. May raise psycopg.Error."""
+def judged(
+    connection: psycopg.Connection[Any], candidates: Sequence[Candidate], charge: Charge | None = None
+) -> Iterator[Judged]:
+    """Set the `reason` of candidates that the gate refuses; the `charge` is asked for in the same round trip. May
+    raise psycopg.Error."""
+    charges = [charge] if charge is not None else []
     if not candidates or gate.idle(connection):
+        gate.consult(*charges)
         yield Judged(None, ())
         return
-    judgement = gate.judge(connection, [candidate.ask() for candidate in candidates])
+    judgement = Judgement(connection, [candidate.ask() for candidate in candidates])
+    gate.consult(*charges, judgement)
+    judgement.conclude()
     for candidate, refusal in zip(candidates, judgement.refusals, strict=True):
         if refusal is not None:
             candidate.reason = candidate.reason or refusal

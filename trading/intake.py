@@ -25,7 +25,7 @@ from exchange import metrics
 from exchange.database import connect
 from exchange.env import env
 from exchange.ids import uuid7
-from exchange.members.rate import Allowance, Spending, spend
+from exchange.members.rate import Allowance, Charge, Spending, spend
 from exchange.members.session import Member
 from matching.codec import Envelope, OrderUpdate, Reply
 from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll, Halt, Resume
@@ -160,7 +160,7 @@ class Intake:
 
     def _run(self) -> None:
         while True:
-            batch = _charged(self._next_batch())
+            batch = self._next_batch()
             try:
                 if batch:
                     self._process(batch)
@@ -180,9 +180,13 @@ class Intake:
 
     def _process(self, batch: list[Request]) -> None:
         connection = self._live()
+        charged = [request for request in batch if request.spending is not None and request.allowance is None]
+        charge = Charge([request.spending for request in charged if request.spending is not None])
         candidates = [candidate for request in batch for candidate in request.candidates]
-        changes = [change for request in batch for change in request.changes]
-        with metrics.intake_seconds.time(), judged(connection, candidates) as judgement:
+        with metrics.intake_seconds.time(), judged(connection, candidates, charge) as judgement:
+            batch = _allowed(batch, charged, charge)
+            candidates = [candidate for request in batch for candidate in request.candidates]
+            changes = [change for request in batch for change in request.changes]
             accepted = accept(connection, candidates, changes)
             judgement.keep(accepted.pending)
         metrics.intake_batch.observe(len(candidates) + len(changes))
@@ -438,11 +442,9 @@ def _order_not_open(order: Order) -> Changed:
     return Changed(orders.order_view(order), ChangeOutcome.REFUSED, "ORDER_NOT_OPEN")
 
 
-def _charged(batch: list[Request]) -> list[Request]:
+def _allowed(batch: list[Request], charged: list[Request], charge: Charge) -> list[Request]:
     """Those that their callers' rates allow; the others are answered."""
-    costly = [request for request in batch if request.spending is not None]
-    spent = spend([request.spending for request in costly if request.spending is not None])
-    for request, allowance in zip(costly, spent, strict=True):
+    for request, allowance in zip(charged, charge.allowances, strict=True):
         request.allowance = allowance
         if not allowance.allowed:
             request.progress.set()

@@ -12,14 +12,14 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-import redis
+from redis.client import Pipeline
 
 from exchange.errors import Problem
 from exchange.members.session import Member
-from exchange.redis import Circuit, client
+from exchange.redis import Circuit, ask, client
 
 ORDERS_WINDOW = 1.0  # seconds
 
@@ -79,21 +79,56 @@ class LocalBuckets:
 _local = LocalBuckets()
 
 
+class Takings:
+    """Of several buckets, what is to be taken, in seconds of filling. `outcomes`, when Redis has been asked: whether
+    it was taken, and seconds until the bucket is full."""
+
+    def __init__(self, wanted: Sequence[tuple[str, float]], window: float) -> None:
+        self.outcomes: list[tuple[bool, float]] = []
+        self._wanted = wanted
+        self._window = window
+
+    def put(self, pipe: Pipeline) -> None:
+        for key, price in self._wanted:
+            pipe.eval(_TAKE, 1, key, round(price * 1e6), round(self._window * 1e6))
+
+    def hear(self, answers: list[Any]) -> None:
+        self.outcomes = [(bool(taken), micros / 1e6) for taken, micros in answers]
+
+    def unheard(self) -> None:
+        self.outcomes = [_local.take(key, price, self._window) for key, price in self._wanted]
+
+
+class Charge(Takings):
+    """What orders cost their members: each from its member's bucket, all of it or none."""
+
+    def __init__(self, spendings: Sequence[Spending]) -> None:
+        self._spendings = spendings
+        self._prices = [cost * ORDERS_WINDOW / member.order_rate for member, cost in spendings]
+        keys = [f"rate:orders:{member.user_id}" for member, _ in spendings]
+        super().__init__(list(zip(keys, self._prices, strict=True)), ORDERS_WINDOW)
+
+    @property
+    def allowances(self) -> list[Allowance]:
+        return [
+            _allowance(outcome, price, member.order_rate, ORDERS_WINDOW)
+            for outcome, price, (member, _) in zip(self.outcomes, self._prices, self._spendings, strict=True)
+        ]
+
+
 def spend(spendings: Sequence[Spending]) -> list[Allowance]:
-    """Take each from its member's bucket: all of it, or none. One round trip for all of them."""
-    prices = [cost * ORDERS_WINDOW / member.order_rate for member, cost in spendings]
-    keys = [f"rate:orders:{member.user_id}" for member, _ in spendings]
-    taken = _take(list(zip(keys, prices, strict=True)), ORDERS_WINDOW)
-    return [
-        _allowance(each, price, member.order_rate, ORDERS_WINDOW)
-        for each, price, (member, _) in zip(taken, prices, spendings, strict=True)
-    ]
+    """Take them in one round trip."""
+    charge = Charge(spendings)
+    ask(client(), _circuit, charge)
+    return charge.allowances
 
 
 def take(key: str, cost: int, limit: int, window: float) -> Allowance:
     """Take `cost` tokens of the `limit` (at least 1) that fill bucket `key` in `window` seconds."""
     price = cost * window / limit
-    return _allowance(_take([(key, price)], window)[0], price, limit, window)
+    takings = Takings([(key, price)], window)
+    ask(client(), _circuit, takings)
+    return _allowance(takings.outcomes[0], price, limit, window)
 
 
 def _allowance(outcome: tuple[bool, float], price: float, limit: int, window: float) -> Allowance:
@@ -101,22 +136,6 @@ def _allowance(outcome: tuple[bool, float], price: float, limit: int, window: fl
     remaining = max(0, int((window - until_full) * limit / window + 1e-6))
     wait = 0.0 if taken else until_full + price - window
     return Allowance(taken, limit, remaining, math.ceil(until_full), max(1, math.ceil(wait)))
-
-
-def _take(takings: Sequence[tuple[str, float]], window: float) -> list[tuple[bool, float]]:
-    """Of each bucket its price in seconds of filling: whether it was taken, and seconds until it is full."""
-    if not _circuit.away():
-        pipe = client().pipeline(transaction=False)
-        for key, price in takings:
-            pipe.eval(_TAKE, 1, key, round(price * 1e6), round(window * 1e6))
-        try:
-            outcomes = pipe.execute()
-        except redis.RedisError as error:
-            _circuit.failed(error)
-        else:
-            _circuit.works()
-            return [(bool(taken), micros / 1e6) for taken, micros in outcomes]
-    return [_local.take(key, price, window) for key, price in takings]
 
 
 def headers(allowance: Allowance) -> dict[str, str]:

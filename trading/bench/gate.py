@@ -1,4 +1,7 @@
-"""What the pre-trade gate costs: the load of single orders with every ceiling set, none of which is reached."""
+"""What the pre-trade gate costs: the load of single orders with every ceiling set, none of which is reached.
+
+The gate's time is its own; the round trip to Redis that it shares with the rate limits is told beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from trading.bench.place import Place
 
-HISTOGRAM = "exchange_gate_seconds"
+GATE, CONSULT = "exchange_gate_seconds", "exchange_consult_seconds"
 FAR = 10**15
 
 _LIMITS = """
@@ -21,23 +24,34 @@ _LIMITS = """
     UNION ALL SELECT '', '', 1000000000, NULL, NULL, NULL, NULL, NULL, now()"""
 
 
+Buckets = dict[tuple[str, float], float]
+
+
 class GateWatch:
     """How long the gate took for an intake batch in the measured window, as the web process has counted it."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._marks: list[dict[float, float]] = []
+        self._marks: list[Buckets] = []
 
     def event(self, name: str) -> None:
         self._marks.append(self._buckets())
 
     def figures(self) -> dict[str, float]:
-        return {f"gate p{share} ms": self.quantile(share / 100) for share in (50, 99)}
+        return {
+            f"{what} p{share} ms": self.quantile(histogram, share / 100)
+            for what, histogram in (("gate", GATE), ("shared round trip", CONSULT))
+            for share in (50, 99)
+        }
 
-    def quantile(self, share: float) -> float:
+    def quantile(self, histogram: str, share: float) -> float:
         """In milliseconds, between the two marks; interpolated in its bucket."""
         begin, end = self._marks
-        counts = {bound: count - begin.get(bound, 0.0) for bound, count in sorted(end.items())}
+        counts = {
+            bound: count - begin.get((name, bound), 0.0)
+            for (name, bound), count in sorted(end.items())
+            if name == histogram
+        }
         wanted = share * max(counts.values(), default=0.0)
         lower = below = 0.0
         for bound, count in counts.items():
@@ -46,7 +60,7 @@ class GateWatch:
             lower, below = bound, count
         return 0.0
 
-    def _buckets(self) -> dict[float, float]:
+    def _buckets(self) -> Buckets:
         port = int(self._place.environment["EXCHANGE_METRICS_PORT"])
         connection = http.client.HTTPConnection(self._place.host, port, timeout=10)
         try:
@@ -55,10 +69,11 @@ class GateWatch:
         finally:
             connection.close()
         return {
-            float(sample.labels["le"]): sample.value
+            (family.name, float(sample.labels["le"])): sample.value
             for family in text_string_to_metric_families(text)
+            if family.name in (GATE, CONSULT)
             for sample in family.samples
-            if sample.name == f"{HISTOGRAM}_bucket"
+            if sample.name == f"{family.name}_bucket"
         }
 
 
