@@ -6,11 +6,15 @@ Each field is the environment variable of the same name in capitals. What an emb
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
+import re
 import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, NoReturn
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,7 +28,28 @@ class Environment(BaseSettings):
     secret_key: str = Field(min_length=32, description="at least 32 random characters")
     jwt_private_key_file: Path | None = Field(None, description="PEM file with the RSA key that signs tokens")
 
+    exchange_data_keys: str = Field(
+        "",
+        description="name:key,name:key; 32 bytes each in base64; the first one seals personal data, all open it; "
+        "empty: one derived from SECRET_KEY",
+    )
+    exchange_kyc_level: int = Field(
+        1, ge=0, le=3, description="KYC level of users who have none of their own"
+    )
+    exchange_withdrawal_review: str = Field(
+        "BTC=1,ETH=10,USDT=50000,TRY=1000000",
+        pattern=r"^$|^[A-Z0-9]+=[0-9]+(\.[0-9]+)?(,[A-Z0-9]+=[0-9]+(\.[0-9]+)?)*$",
+        description="ASSET=AMOUNT,…: a withdrawal above it takes a second person; of an asset that is not named, any",
+    )
+
+    exchange_approval_hours: int = Field(
+        72, ge=1, le=8760, description="how long a request waits for the second person"
+    )
+
     exchange_home: Path = Path(".exchange")
+    exchange_archive: Path | None = Field(
+        None, description="where `retention` writes its files; empty: archive in EXCHANGE_HOME"
+    )
     exchange_demo: bool = False
     exchange_simulate: bool = Field(False, description="true trades the demo market in `make up`")
     exchange_debug: bool = False
@@ -105,6 +130,14 @@ class Environment(BaseSettings):
     sms_url: str = Field("", pattern="^(https?://.+)?$", description="gateway for SMS; empty: to the console")
     sms_token: str = Field("", description="bearer token for it")
 
+    exchange_books_folder: Path | None = Field(
+        None, description="where closed days and proofs are written; else `books` in EXCHANGE_HOME"
+    )
+    exchange_books_key_file: Path | None = Field(
+        None, description="PEM file with the Ed25519 or RSA key that signs them; else JWT_PRIVATE_KEY_FILE"
+    )
+    exchange_day_zone: str = Field("UTC", description="time zone of a business day, such as Europe/Istanbul")
+
     exchange_order_timeout: float = Field(
         2.0, gt=0, description="seconds to wait for the matcher before a 202"
     )
@@ -112,11 +145,33 @@ class Environment(BaseSettings):
         10, ge=1, description="orders a second and user, where nothing else is set"
     )
 
+    exchange_staff_idle_minutes: int = Field(
+        30, ge=1, description="minutes without a click after which the staff sign in anew"
+    )
+    exchange_staff_hours: int = Field(
+        12, ge=1, le=168, description="hours after which the staff sign in anew, busy or not"
+    )
+    exchange_staff_sessions: int = Field(3, ge=1, description="back-office sessions of one person at a time")
+    exchange_sign_in_failures: int = Field(
+        10, ge=1, description="wrong passwords or codes for an e-mail from an address until it is locked out"
+    )
+    exchange_sign_in_cool_off_minutes: int = Field(
+        15, ge=1, description="minutes without another try until it is not any more"
+    )
+
     exchange_ws_per_address: int = Field(100, ge=1, description="WebSocket connections of one address")
     exchange_ws_per_user: int = Field(20, ge=1, description="WebSocket connections signed in as one user")
     exchange_ws_subscriptions: int = Field(100, ge=1, description="channels of one WebSocket connection")
     exchange_ws_forwarded_header: str = Field(
-        "", description="header with the client's address, where a proxy of yours sets it: X-Forwarded-For"
+        "", description="the same for the stream, where its proxy sets another than EXCHANGE_FORWARDED_HEADER"
+    )
+    exchange_forwarded_header: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="header with the client's address, where a proxy of yours sets it: X-Forwarded-For",
+    )
+    exchange_forwarded_hops: int = Field(
+        1, ge=1, le=10, description="how many proxies of yours add to that header, one after the other"
     )
 
     @field_validator("wallet_url")
@@ -125,6 +180,40 @@ class Environment(BaseSettings):
         if not url and others.data.get("wallet") == "http":
             raise ValueError("WALLET=http needs it")
         return url
+
+    @field_validator("exchange_data_keys")
+    @classmethod
+    def _data_keys_are_keys(cls, text: str) -> str:
+        data_keys(text)
+        return text
+
+    @field_validator("exchange_day_zone")
+    @classmethod
+    def _zone_is_known(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ValueError, ZoneInfoNotFoundError):
+            raise ValueError("no time zone has this name") from None
+        return zone
+
+
+def data_keys(text: str) -> list[tuple[str, bytes]]:
+    """Names and secrets of EXCHANGE_DATA_KEYS. Raises ValueError, which tells no secret."""
+    found: list[tuple[str, bytes]] = []
+    for place, part in enumerate(filter(None, (each.strip() for each in text.split(","))), 1):
+        name, colon, coded = part.partition(":")
+        if not colon or not re.fullmatch("[A-Za-z0-9_-]{1,20}", name):
+            raise ValueError(f"key {place} must be name:base64, its name 1 to 20 letters, digits, - or _")
+        try:
+            secret = base64.b64decode(coded, validate=True)
+        except binascii.Error:
+            raise ValueError(f"key {name!r} is not base64") from None
+        if len(secret) != 32:
+            raise ValueError(f"key {name!r} must be 32 bytes, not {len(secret)}: openssl rand -base64 32")
+        if name == "local" or name in dict(found):
+            raise ValueError(f"the name {name!r} is taken: give each key a name of its own")
+        found.append((name, secret))
+    return found
 
 
 def _explain(error: ValidationError) -> NoReturn:

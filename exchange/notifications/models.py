@@ -13,6 +13,7 @@ from django.db import models
 from exchange import ids
 from exchange.members.models import Institution, User
 from exchange.notifications.kinds import OUTWARD, Channel, Kind
+from exchange.sealed import EncryptedTextField
 
 PHONE = r"^\+[1-9][0-9]{6,14}$"  # ITU-T E.164
 
@@ -103,7 +104,7 @@ class UserContact(models.Model):
     """How to reach a user beside their e-mail address, and in which language."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
-    phone = models.CharField(
+    phone = EncryptedTextField(
         max_length=16,
         blank=True,
         validators=[RegexValidator(PHONE, "Write it with the country's code: +905551112233.")],

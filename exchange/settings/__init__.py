@@ -6,7 +6,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from exchange.env import env
+from exchange.settings.access import *  # noqa: F403
 from exchange.settings.api import *  # noqa: F403
+from exchange.settings.backoffice import *  # noqa: F403
 from exchange.settings.logs import *  # noqa: F403
 from exchange.settings.mail import *  # noqa: F403
 
@@ -17,8 +19,9 @@ DEBUG = env.exchange_debug
 ALLOWED_HOSTS = [host.strip() for host in env.exchange_allowed_hosts.split(",") if host.strip()]
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "exchange.members.admin_app.BackOffice",
+    "exchange.approvals",  # its createsuperuser stands before Django's
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -29,6 +32,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_structlog",
+    "django_otp",
+    "axes",
     "exchange.members",
     "exchange.events",
     "exchange.embedded",
@@ -36,6 +41,10 @@ INSTALLED_APPS = [
     "exchange.terminal",
     "exchange.notifications",
     "exchange.analytics",
+    "exchange.audit",
+    "exchange.keys",
+    "exchange.kyc",
+    "exchange.backoffice",
     "matching",
     "risk",
     "trading",
@@ -53,6 +62,7 @@ MIDDLEWARE = [
     "exchange.browser.Authentication",
     "exchange.browser.Messages",
     "exchange.browser.Frames",
+    "exchange.browser.BackOffice",
 ]
 
 ROOT_URLCONF = "exchange.urls"
@@ -122,5 +132,3 @@ SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
-
-UNFOLD = {"SITE_TITLE": "MyTrader", "SITE_HEADER": "MyTrader"}

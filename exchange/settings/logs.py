@@ -39,6 +39,7 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": env.exchange_log_level},
     "loggers": {
+        "axes": {"level": "WARNING"},  # it has a line for each step
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {
             "handlers": ["stderr"],
