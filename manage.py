@@ -18,8 +18,11 @@ if __name__ == "__main__":
         # They become another program, which loads Django's apps itself: no need to do it twice.
         from importlib import import_module
 
-        name = f"exchange.platform.management.commands.{sys.argv[1]}"
-        import_module(name).Command().run_from_argv(sys.argv)
-    from django.core.management import execute_from_command_line
+        from exchange.platform.recorded import recorded
 
-    execute_from_command_line(sys.argv)
+        name = f"exchange.platform.management.commands.{sys.argv[1]}"
+        with recorded(sys.argv):
+            import_module(name).Command().run_from_argv(sys.argv)
+    from exchange.platform.recorded import execute
+
+    execute(sys.argv)

@@ -15,6 +15,8 @@ from prometheus_client import Counter, Histogram
 from structlog.contextvars import bound_contextvars
 
 from exchange import ids, metrics
+from exchange.address import client_address
+from exchange.audit.origin import LONGEST_AGENT, Origin, acting
 
 _SOUND = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _EMPTY = (204, 304)
@@ -31,7 +33,9 @@ class Trace:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         trace_id = given if _SOUND.fullmatch(given) else ids.uuid7()
         request.trace_id = trace_id  # type: ignore[attr-defined]
-        with bound_contextvars(trace_id=trace_id):
+        agent = request.META.get("HTTP_USER_AGENT", "")[:LONGEST_AGENT]
+        origin = Origin(address=client_address(request), agent=agent, trace_id=trace_id)
+        with bound_contextvars(trace_id=trace_id), acting(origin):
             response = self.get_response(request)
         if not (
             response.streaming or response.status_code in _EMPTY or response.has_header("Content-Length")

@@ -8,26 +8,25 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 
+from exchange.browse import KeysetAdmin
 from exchange.events import repair
 from exchange.events.models import OutboxEvent
+from exchange.members.tenancy import TenantAdmin
 
 Chosen = QuerySet[OutboxEvent]
 
 
 @admin.register(OutboxEvent)
-class OutboxEventAdmin(ModelAdmin):
+class OutboxEventAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
     """Nothing is edited. The list is not counted: COUNT(*) reads the whole table."""
 
+    tenant = None
     list_display = ["id", "topic", "key", "status", "tries", "reason", "next_try_at", "published_at"]
     list_filter = ["topic", "status"]
     search_fields = ["key"]
     ordering = ["-id"]
     actions = ["try_again", "give_up"]
-    show_full_result_count = False
-    paginator = InfinitePaginator
-    list_per_page = 50
 
     @admin.action(description="Try failed events again", permissions=["repair"])
     def try_again(self, request: HttpRequest, chosen: Chosen) -> None:
@@ -46,7 +45,7 @@ class OutboxEventAdmin(ModelAdmin):
         self.message_user(request, f"{len(done)} events {what}.", level)
 
     def has_repair_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("events.change_outboxevent")
+        return self.may(request, "outbox.retry")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -12,7 +12,8 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from exchange.events import audit, floor
+from exchange.audit import log as audit
+from exchange.events import floor
 from exchange.events.models import OutboxEvent
 from exchange.times import rfc3339
 

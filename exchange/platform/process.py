@@ -54,6 +54,6 @@ def become(module: str, *arguments: str, **variables: str) -> NoReturn:
 
 def manage(arguments: Sequence[str]) -> None:
     """Run a command of `manage.py`, whose name comes first."""
-    from django.core.management import execute_from_command_line
+    from exchange.platform.recorded import execute
 
-    execute_from_command_line(list(arguments))
+    execute(list(arguments))

@@ -1,10 +1,8 @@
-"""`manage.py outbox`: what waits to be sent to Kafka; and what an operator can do about it.
-
-Exit code 0, 1 if events have failed (or none was found to act on), 2 for wrong usage.
-"""
+"""`manage.py outbox`: what waits to be sent to Kafka; and what an operator can do about it."""
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import json
 import sys
@@ -18,7 +16,10 @@ from exchange.times import rfc3339
 
 
 class Command(BaseCommand):
-    help = "Shows the outbox; sends failed events again, gives them up, or repeats what Kafka has lost."
+    help = (
+        "Show the outbox; send failed events again, give them up, or repeat what Kafka has lost. Exit code 0: done, or "
+        "nothing has failed; 1: events have failed, or none was found to act on; 2: bad usage."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group()
@@ -30,9 +31,9 @@ class Command(BaseCommand):
         )
         what.add_argument("--republish", action="store_true", help="send again what was published --since")
         parser.add_argument("--id", type=int, action="append", dest="ids", metavar="ID", help="an event")
-        parser.add_argument("--since", type=_moment, metavar="MOMENT", help="2026-11-22T10:00:00Z")
+        parser.add_argument("--since", type=_moment, metavar="MOMENT", help="such as 2026-11-22T10:00:00Z")
         parser.add_argument("--dry-run", action="store_true", help="say what would be done")
-        parser.add_argument("--json", action="store_true", dest="as_json")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         ids, since = options["ids"], options["since"]
@@ -86,5 +87,8 @@ class Command(BaseCommand):
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-11-22T10:00:00Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
