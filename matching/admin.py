@@ -10,13 +10,14 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
+from exchange.browse import KeysetAdmin
+from exchange.members.tenancy import TenantAdmin
 from matching.models import Checkpoint, JournalBatch, SymbolGroup
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """To look at, never to touch. Lists are not counted: COUNT(*) reads the whole table."""
+class ReadOnlyAdmin(KeysetAdmin, ModelAdmin):
+    """To look at, never to touch. A page has `TenantAdmin` before it. Lists are not counted."""
 
-    show_full_result_count = False
     paginator = InfinitePaginator
     list_per_page = 50
     actions = None
@@ -32,11 +33,12 @@ class ReadOnlyAdmin(ModelAdmin):
 
 
 @admin.register(SymbolGroup)
-class SymbolGroupAdmin(ModelAdmin):
+class SymbolGroupAdmin(TenantAdmin, ModelAdmin):
     """A group is added here, gets its worker, and then symbols. Its name is how its journal is found: it
     stays.
     """
 
+    tenant = None
     list_display = ["name"]
     search_fields = ["name"]
 
@@ -45,13 +47,15 @@ class SymbolGroupAdmin(ModelAdmin):
 
 
 @admin.register(Checkpoint)
-class CheckpointAdmin(ReadOnlyAdmin):
+class CheckpointAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = None
     list_display = ["group_id", "epoch", "sequence", "position", "updated_at"]
     ordering = ["group_id"]
 
 
 @admin.register(JournalBatch)
-class JournalBatchAdmin(ReadOnlyAdmin):
+class JournalBatchAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = None
     list_display = ["id", "group_id", "epoch", "first_sequence", "last_sequence", "size", "created_at"]
     list_filter = ["group"]
     ordering = ["-id"]

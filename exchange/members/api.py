@@ -10,9 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from msgspec import Meta
 
+from exchange.address import client_address
 from exchange.api import ApiView, answer, body, trace_id
 from exchange.errors import Problem
-from exchange.members import devices, rate, selectors, tokens
+from exchange.members import devices, lockout, rate, selectors, tokens
 from exchange.members.devices import Device
 from exchange.members.models import User, UserManager
 from exchange.schema import answers, json, problems
@@ -85,10 +86,12 @@ def sign_in(request: HttpRequest, device: Device) -> User:
     """The user whose `Credentials` the body has; `device` is known from now on. Raises Problem."""
     given = body(request, Credentials)
     email = UserManager.normalize_email(given.email)
-    _count_attempt(request.META.get("REMOTE_ADDR", ""), email)
+    _count_attempt(client_address(request), email)
+    _say_locked_out(request, email)
     user = authenticate(request, username=email, password=given.password)
     if not isinstance(user, User):
         raise tokens.unauthorized("invalid_credentials", "No active user has this e-mail and password.")
+    lockout.forgive(request, email)
     devices.signed_in(user, device, trace_id=trace_id(request))
     return user
 
@@ -99,6 +102,17 @@ def refreshed(token: str) -> User:
     if user is None:
         raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
     return user
+
+
+def _say_locked_out(request: HttpRequest, email: str) -> None:
+    """Once an e-mail is locked out from an address, no password is looked at. Raises Problem 429."""
+    if wait := lockout.seconds_left(request, email):
+        raise Problem(
+            429,
+            "locked_out",
+            f"Too many wrong passwords: try again in {wait} s.",
+            headers={"Retry-After": str(wait)},
+        )
 
 
 def _count_attempt(address: str, email: str) -> None:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from django.http import HttpRequest
 
+from exchange.address import client_address
+from exchange.audit import signs
 from exchange.errors import Problem
 from exchange.events import outbox
 from exchange.events.topics import ACCOUNTS
@@ -77,7 +79,7 @@ def of_program(request: HttpRequest) -> Device:
             "invalid_device_id",
             f"{HEADER} must be 16 to 128 letters, digits or . _ ~ - that only you know.",
         )
-    return _device(request, given or f"network {_network(request.META.get('REMOTE_ADDR', ''))}")
+    return _device(request, given or f"network {_network(client_address(request))}")
 
 
 def of_browser(request: HttpRequest, device_id: str) -> Device:
@@ -112,6 +114,7 @@ def signed_in(user: User, device: Device, *, trace_id: str) -> bool:
         "address": device.address,
     }
     outbox.append(ACCOUNTS, str(user.pk), "SIGNED_IN", payload, trace_id=trace_id)
+    signs.tell("sign_in", user, device=device.name, new_device=is_new)
     return is_new
 
 
@@ -128,7 +131,7 @@ def family(user_agent: str) -> str:
 def _device(request: HttpRequest, known_by: str) -> Device:
     name = family(request.META.get("HTTP_USER_AGENT", ""))
     fingerprint = hashlib.sha256(f"{name}\n{known_by}".encode()).hexdigest()
-    return Device(name, fingerprint, request.META.get("REMOTE_ADDR", ""))
+    return Device(name, fingerprint, client_address(request))
 
 
 def _network(address: str) -> str:

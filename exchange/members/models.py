@@ -8,10 +8,27 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 
 from exchange import ids
 from exchange.members import looks
+from exchange.members.roles import Role
+from exchange.members.staff_models import Authenticator, StaffSession
+
+__all__ = [
+    "PERMISSIONS",
+    "Authenticator",
+    "Brand",
+    "Institution",
+    "InstitutionHost",
+    "KnownDevice",
+    "Role",
+    "StaffSession",
+    "User",
+    "UserManager",
+]
+from exchange.sealed import EncryptedTextField
 
 
 class Institution(models.Model):
@@ -60,14 +77,19 @@ class Brand(models.Model):
         return self.name or str(self.institution)
 
 
-class Role(models.TextChoices):
-    TRADER = "TRADER", "Trader"
-    OPERATOR = "OPERATOR", "Operator"
+_STAFF = ["orders:read", "balances:read", "profile:read", "profile:write"]
 
-
-PERMISSIONS: dict[str, list[str]] = {
-    Role.TRADER: ["orders:read", "orders:write", "balances:read", "profile:read", "profile:write"],
-    Role.OPERATOR: ["orders:read", "balances:read", "markets:write", "profile:read", "profile:write"],
+# What the API lets each role do with its own access token; the back office has `roles.GRANTS`.
+PERMISSIONS: dict[str, list[str]] = dict.fromkeys(Role.values, _STAFF) | {
+    Role.TRADER: [
+        "orders:read",
+        "orders:write",
+        "balances:read",
+        "payments:read",
+        "payments:write",
+        "profile:read",
+        "profile:write",
+    ]
 }
 
 
@@ -86,11 +108,11 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
-        fields |= {"is_staff": True, "is_superuser": True, "role": Role.OPERATOR}
+        fields |= {"is_superuser": True, "role": Role.PLATFORM_ADMIN}
         return self.create_user(email, password, **fields)
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-missing] # django-otp has no types
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     email = models.EmailField(unique=True)
     institution = models.ForeignKey(
@@ -101,8 +123,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         null=True, blank=True, help_text="orders a second; empty: the institution's"
     )
     is_active = models.BooleanField(default=True)
-    is_staff = models.BooleanField(default=False, help_text="may sign in to the admin")
+    is_staff = models.BooleanField(default=False, editable=False, help_text="follows from the role")
     created_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="when the account was closed; it never opens again"
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -112,7 +137,27 @@ class User(AbstractBaseUser, PermissionsMixin):
                 Lower("email"),
                 name="user_email_whatever_case",
                 violation_error_message="This e-mail is taken.",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(is_staff=True) & (~Q(role=Role.TRADER) | Q(is_superuser=True))
+                | Q(is_staff=False, role=Role.TRADER, is_superuser=False),
+                name="user_staff_by_role",
+            ),
+            models.CheckConstraint(
+                condition=~Q(role=Role.PLATFORM_ADMIN) | Q(institution__isnull=True),
+                name="platform_admin_has_no_institution",
+                violation_error_message="A platform admin belongs to no institution.",
+            ),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True) | Q(is_active=False),
+                name="user_closed_for_good",
+                violation_error_message="The account was closed for good.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(role=Role.INSTITUTION_ADMIN) | Q(institution__isnull=False),
+                name="institution_admin_has_one",
+                violation_error_message="An institution admin needs an institution.",
+            ),
         ]
 
     USERNAME_FIELD = "email"
@@ -120,6 +165,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Who has a role of the staff is of the staff; the database refuses anything else."""
+        self.is_staff = self.role != Role.TRADER or self.is_superuser
+        if (names := kwargs.get("update_fields")) is not None and {"role", "is_superuser"} & set(names):
+            kwargs["update_fields"] = {*names, "is_staff"}
+        super().save(*args, **kwargs)
 
     @property
     def permissions(self) -> list[str]:
@@ -140,3 +192,14 @@ class KnownDevice(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PersonKey(models.Model):
+    """The key that seals what rows which never change tell of one person; see `members.persons`. Without it
+    nobody can read them any more."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    secret = EncryptedTextField(max_length=64, help_text="32 bytes in base64")
+
+    def __str__(self) -> str:
+        return str(self.user_id)

@@ -11,6 +11,7 @@ import time
 import msgspec
 
 from exchange.errors import Problem
+from exchange.keys.scopes import scope_for
 from exchange.members import selectors, tokens
 from exchange.members.models import PERMISSIONS
 from exchange.recent import Recent
@@ -19,13 +20,15 @@ KEEP_SECONDS = 1.0
 
 
 class Member(msgspec.Struct, frozen=True):
-    """Who makes a request. `order_rate` is in orders a second."""
+    """Who makes a request. `order_rate` is in orders a second. `key_id` is that of the API key which signed it;
+    empty for who has signed in. A key's permissions are those of its user that its scopes give."""
 
     user_id: str
     institution_id: str | None
     role: str
     permissions: frozenset[str]
     order_rate: int
+    key_id: str = ""
 
 
 class _Known:
@@ -46,16 +49,34 @@ def authenticate(authorization: str | None, permission: str) -> Member:
     database errors.
     """
     if not authorization or authorization[:7].lower() != "bearer ":
-        raise tokens.unauthorized("not_authenticated", "Send an access token: Authorization: Bearer <token>.")
+        detail = "Send an access token, Authorization: Bearer <token>, or sign the request with an API key."
+        raise tokens.unauthorized("not_authenticated", detail)
     member = find(authorization[7:].strip())
-    if permission not in member.permissions:
-        raise Problem(403, "forbidden", f"This needs the permission {permission}.")
+    require(member, permission)
     return member
+
+
+def require(member: Member, permission: str) -> None:
+    """Raises Problem 403: `scope_missing` where only the API key lacks it, else `forbidden`."""
+    if permission in member.permissions:
+        return
+    if member.key_id and permission in PERMISSIONS[member.role]:
+        scope = scope_for(permission)
+        detail = f"This API key needs the scope {scope}." if scope else "No API key may do this: sign in."
+        raise Problem(403, "scope_missing", detail, extra={"scope": scope})
+    raise Problem(403, "forbidden", f"This needs the permission {permission}.")
 
 
 def find(token: str) -> Member:
     """The member of an access token. Raises Problem 401; database errors."""
-    user_id = tokens.verify(token).user_id
+    member = of_user(tokens.verify(token).user_id)
+    if member is None:
+        raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
+    return member
+
+
+def of_user(user_id: str) -> Member | None:
+    """The user as a member; None if they may not sign in. Raises database errors."""
     known = _known.get(user_id)
     now = time.monotonic()
     if known is not None:
@@ -67,7 +88,10 @@ def find(token: str) -> Member:
     except BaseException:
         _known.drop(user_id)
         raise
-    _known.put(user_id, _Known(member, now))
+    if member is None:
+        _known.drop(user_id)
+    else:
+        _known.put(user_id, _Known(member, now))
     return member
 
 
@@ -76,10 +100,10 @@ def forget() -> None:
     _known.clear()
 
 
-def _read(user_id: str) -> Member:
+def _read(user_id: str) -> Member | None:
     standing = selectors.standing(user_id)
     if standing is None:
-        raise tokens.unauthorized("invalid_token", "The user of this token may not sign in.")
+        return None
     return Member(
         user_id,
         standing.institution_id,

@@ -69,6 +69,8 @@ def test_signing_in_gives_tokens_with_the_claims(trader: User) -> None:
         "orders:read",
         "orders:write",
         "balances:read",
+        "payments:read",
+        "payments:write",
         "profile:read",
         "profile:write",
     ]
@@ -136,10 +138,10 @@ def test_a_malformed_sign_in_is_named(body: dict[str, str]) -> None:
 
 def test_a_refresh_token_gives_a_new_access_token(trader: User) -> None:
     refresh = sign_in().json()["refresh"]
-    User.objects.filter(pk=trader.pk).update(role=Role.OPERATOR)
+    User.objects.filter(pk=trader.pk).update(role=Role.SUPPORT, is_staff=True)
     response = post("auth/token/refresh", {"refresh": refresh})
     assert response.status_code == 200
-    assert AccessToken(response.json()["access"])["role"] == "OPERATOR"
+    assert AccessToken(response.json()["access"])["role"] == "SUPPORT"
     assert set(response.json()) == {"access", "token_type", "expires_in"}
 
 
@@ -206,7 +208,7 @@ def test_a_change_by_an_operator_counts_once_the_user_is_read_again(
 
     monkeypatch.setattr(session, "KEEP_SECONDS", 0.0)
     assert session.authenticate(header, "orders:write").order_rate == 500
-    User.objects.filter(pk=trader.pk).update(role=Role.OPERATOR)
+    User.objects.filter(pk=trader.pk).update(role=Role.SUPPORT, is_staff=True)
     with pytest.raises(Problem) as raised:
         session.authenticate(header, "orders:write")
     assert (raised.value.status, raised.value.code) == (403, "forbidden")

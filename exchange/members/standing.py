@@ -1,0 +1,27 @@
+"""Who of the staff may touch whom: change an account, set its password, let it in or not."""
+
+from __future__ import annotations
+
+from exchange.members import second_factor
+from exchange.members.models import User
+from exchange.members.roles import Role, granted
+
+
+def may_manage(by: User, whom: User) -> bool:
+    """Traders: by all who may change users. Staff: by those who may all that these may, and more.
+
+    Else somebody could sign in as a second person and approve what they asked for. For the same reason only staff
+    with a phone of their own count: a password alone would let in whoever set it, and enrol their phone. Nobody
+    touches a superuser but a superuser.
+    """
+    if by.is_superuser:
+        return True
+    if whom.is_superuser:
+        return False
+    if whom.role == Role.TRADER:
+        return True
+    return _of(whom) < _of(by) and second_factor.enrolled(whom)
+
+
+def _of(user: User) -> frozenset[str]:
+    return granted(user.role, platform=user.institution_id is None)
