@@ -1,4 +1,4 @@
-"""Admin pages of limits and of the kill switch. What is changed here holds within a second."""
+"""Admin pages of limits and of the kill switch: a limit takes a second person, a block holds within a second."""
 
 from __future__ import annotations
 
@@ -7,31 +7,25 @@ from typing import Any
 from django import forms
 from django.apps import apps
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from exchange.events import audit
+from exchange.approvals.asking import AskingAdmin, InForce
+from exchange.approvals.forms import VersionForm
+from exchange.approvals.models import Approval
 from exchange.ids import uuid7
 from exchange.members.models import User
-from risk import blocks
+from exchange.members.tenancy import TenantAdmin
+from risk import blocks, limit_changes
+from risk.limit_changes import CEILINGS, SCOPE
 from risk.models import Block, DeadMan, Limit
 
-CEILINGS = [
-    "max_open_orders",
-    "max_order_notional",
-    "max_daily_notional",
-    "max_position",
-    "price_band",
-    "max_risk_score",
-]
 
-
-class LimitForm(forms.ModelForm):
+class LimitForm(VersionForm):
     class Meta:
         model = Limit
-        fields = ["institution", "user", "symbol", "currency", *CEILINGS]
+        fields = ["institution", "user", "symbol", "currency", *CEILINGS, "effective_from"]
 
     def clean_symbol(self) -> str:
         symbol: str = self.cleaned_data["symbol"].upper()
@@ -46,37 +40,41 @@ class LimitForm(forms.ModelForm):
         return currency
 
 
+class LimitsInForce(InForce):
+    in_force = staticmethod(limit_changes.in_force)
+
+
 @admin.register(Limit)
-class LimitAdmin(ModelAdmin):
+class LimitAdmin(AskingAdmin, TenantAdmin, ModelAdmin):
+    """Versions of limits. Saving asks for one; without any ceiling it ends the limit."""
+
+    tenant = ("institution", "user__institution")
+    ask_permission = "limits.request"
     form = LimitForm
-    list_display = ["__str__", *CEILINGS, "updated_at"]
-    list_filter = ["institution"]
-    list_select_related = ["institution", "user"]
+    list_display = ["__str__", *CEILINGS, "effective_from", "approval"]
+    list_filter = [LimitsInForce, "institution"]
+    list_select_related = ["institution", "user", "approval"]
     search_fields = ["user__email", "symbol", "currency"]
     autocomplete_fields = ["user"]
-    ordering = ["institution__code", "user__email", "symbol", "currency"]
+    ordering = ["institution__code", "user__email", "symbol", "currency", "-effective_from"]
+    fields = [*SCOPE, *CEILINGS, "effective_from", "reason"]
 
-    def save_model(self, request: HttpRequest, obj: Limit, form: Any, change: bool) -> None:
-        with transaction.atomic():
-            old = _values(Limit.objects.filter(pk=obj.pk).first())
-            super().save_model(request, obj, form, change)
-            _record(request, "CHANGE_LIMIT", obj, old, _values(obj))
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return SCOPE if obj else []
 
-    def delete_model(self, request: HttpRequest, obj: Limit) -> None:
-        with transaction.atomic():
-            _record(request, "DELETE_LIMIT", obj, _values(obj), {})
-            super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Limit]) -> None:
-        with transaction.atomic():
-            for limit in queryset:
-                self.delete_model(request, limit)
+    def ask(self, request: HttpRequest, form: Any) -> Approval:
+        assert isinstance(request.user, User), "the admin is for users who have signed in"
+        data = form.cleaned_data
+        return limit_changes.ask(
+            form.instance, effective_from=data["effective_from"], reason=data["reason"], by=request.user
+        )
 
 
 @admin.register(Block)
-class BlockAdmin(ModelAdmin):
+class BlockAdmin(TenantAdmin, ModelAdmin):
     """Adding one is the kill switch; it is lifted by the action, and never changed or deleted."""
 
+    tenant = ("institution", "user__institution")
     list_display = ["__str__", "reason", "by", "created_at", "lifted_at", "lifted_by"]
     list_filter = [("lifted_at", admin.EmptyFieldListFilter)]
     list_select_related = ["institution", "user"]
@@ -97,7 +95,10 @@ class BlockAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.action(description="Lift the block", permissions=["change"])
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "users.block")
+
+    @admin.action(description="Lift the block", permissions=["lift"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Block]) -> None:
         lifted = 0
         for each in queryset.filter(lifted_at__isnull=True):
@@ -109,9 +110,10 @@ class BlockAdmin(ModelAdmin):
 
 
 @admin.register(DeadMan)
-class DeadManAdmin(ModelAdmin):
+class DeadManAdmin(TenantAdmin, ModelAdmin):
     """To look at: users set it themselves."""
 
+    tenant = "user__institution"
     list_display = ["user", "deadline"]
     list_select_related = ["user"]
     search_fields = ["user__email"]
@@ -129,24 +131,3 @@ class DeadManAdmin(ModelAdmin):
 def _who(request: HttpRequest) -> str:
     assert isinstance(request.user, User), "the admin is for users who have signed in"
     return request.user.email
-
-
-def _values(limit: Limit | None) -> dict[str, str]:
-    if limit is None:
-        return {}
-    values = {name: getattr(limit, name) for name in CEILINGS}
-    return {name: f"{value:f}" for name, value in values.items() if value is not None}
-
-
-def _record(
-    request: HttpRequest, action: str, limit: Limit, old: dict[str, str], new: dict[str, str]
-) -> None:
-    audit.record(
-        action=action,
-        resource=f"limit/{limit.pk} {limit}",
-        actor=_who(request),
-        institution=str(limit.institution_id or (limit.user.institution_id if limit.user else "") or ""),
-        old=old,
-        new=new,
-        trace_id=uuid7(),
-    )

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 _PLACES = {"max_digits": 36, "decimal_places": 18, "null": True, "blank": True}
@@ -26,6 +27,9 @@ class Limit(models.Model):
     ceiling: a user's before the institution's before everybody's, and of these a market's before all markets'.
     Ceilings that count different things hold side by side: open orders in one market and in all, what was
     traded in one market and in all of a currency.
+
+    A row is a version: of those with the same scope the latest whose time has come is in force (of two of the same
+    moment, the one written later). A version without any ceiling ends the limit.
     """
 
     institution = models.ForeignKey(
@@ -52,16 +56,21 @@ class Limit(models.Model):
     max_risk_score = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="above it (0 to 100) no order is taken"
     )
+    effective_from = models.DateTimeField(
+        default=timezone.now, db_default=Now(), help_text="UTC; empty: at once"
+    )
     updated_at = models.DateTimeField(auto_now=True)
+    approval = models.ForeignKey(
+        "approvals.Approval",
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="who asked for it and who approved it",
+    )
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["institution", "user", "symbol", "currency"],
-                name="one_limit_a_scope",
-                nulls_distinct=False,
-                violation_error_message="There is a limit for this already.",
-            ),
             models.CheckConstraint(
                 condition=Q(user__isnull=True) | Q(institution__isnull=True),
                 name="limit_has_one_scope",

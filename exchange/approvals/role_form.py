@@ -1,0 +1,48 @@
+"""The form that asks for a user's role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from exchange.approvals import roles
+from exchange.approvals.forms import AboutUserForm
+from exchange.approvals.models import Approval
+from exchange.members.models import Institution, Role
+from exchange.members.tenancy import visible
+
+
+class RoleForm(AboutUserForm):
+    title = _("Ask for a role")
+
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, widget=UnfoldAdminSelectWidget)
+    institution = forms.ModelChoiceField(
+        label=_("Institution"),
+        queryset=Institution.objects.order_by("name"),
+        required=False,
+        empty_label=str(_("the platform")),
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        mine = visible(self.by)
+        if mine is not None:
+            choice = self.fields["institution"]
+            assert isinstance(choice, forms.ModelChoiceField)
+            choice.queryset = Institution.objects.filter(pk=mine)
+            choice.required, choice.empty_label = True, None
+
+    def ask(self) -> Approval:
+        data = self.cleaned_data
+        assert self.user is not None, "it is valid"
+        return roles.ask(
+            user=self.user,
+            role=data["role"],
+            institution=data["institution"],
+            reason=data["reason"],
+            by=self.by,
+        )

@@ -1,0 +1,132 @@
+"""Who is of the staff, and as what: a change of role takes a second person.
+
+A new colleague begins as a trader who may not sign in; the approval makes them what they are to be, and lets them in.
+Until there have been two platform admins there is nobody to ask: `create_user` then makes them at once (`alone`).
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.utils.translation import gettext as text
+from django.utils.translation import gettext_lazy as _
+
+from exchange.approvals.kinds import Change, Kind, Payload
+from exchange.approvals.models import Approval
+from exchange.approvals.requests import Refused, request
+from exchange.members import staff_sessions
+from exchange.members.models import Institution, Role, User
+from exchange.members.roles import granted
+
+CODE = "ROLE"
+PERMISSION = "roles.approve"
+ENOUGH = 2
+
+
+def alone() -> bool:
+    """True until the platform has had two people who approve roles. Who was let go counts as well: nobody gets rid
+    of the others to be alone again."""
+    deciding = [role for role in Role.values if PERMISSION in granted(role, platform=True)]
+    return User.objects.filter(role__in=deciding, institution__isnull=True).count() < ENOUGH
+
+
+def lock() -> None:
+    """Of two who are the last to be made alone, the second finds that they are not."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('first staff'))")
+
+
+def ask(*, user: User, role: str, institution: Institution | None, reason: str, by: User) -> Approval:
+    """Ask for `user` to have that role in that institution (None: the platform). Raises ApprovalError."""
+    payload = {
+        "user": str(user.pk),
+        "role": str(role),
+        "institution": str(institution.pk) if institution else None,
+    }
+    stays = institution is not None and user.institution_id == institution.pk
+    return request(
+        CODE,
+        institution=institution if stays else None,  # a move between institutions is the platform's affair
+        subject=f"user/{user.pk} {role}",
+        payload=payload,
+        reason=reason,
+        by=by,
+        about=user,
+    )
+
+
+def check(payload: Payload) -> None:
+    """Raises Refused."""
+    user, role, institution = _read(payload)
+    check_place(role, institution)
+    if user.closed_at is not None:
+        raise Refused(text("this account is closed"))
+    if user.institution != institution and user.accounts.exists():
+        raise Refused(
+            text("this user has balances at their institution: a person who moves gets a new account")
+        )
+    if (user.role, user.institution) == (role, institution) and user.is_active and not user.is_superuser:
+        raise Refused(text("that is what they are already"))
+
+
+def check_place(role: str, institution: Institution | None) -> None:
+    """Raises Refused for a role that there is not, or not there."""
+    if role not in Role.values:
+        raise Refused(text("there is no role %(role)s") % {"role": role})
+    if role == Role.PLATFORM_ADMIN and institution is not None:
+        raise Refused(text("a platform admin belongs to no institution"))
+    if role in (Role.INSTITUTION_ADMIN, Role.TRADER) and institution is None:
+        raise Refused(text("this role needs an institution"))
+
+
+def apply(approval: Approval) -> str:
+    user, role, institution = _read(approval.payload)
+    user = User.objects.select_for_update().get(pk=user.pk)
+    user.role, user.institution = role, institution
+    user.is_superuser, user.is_active = False, True
+    user.save(update_fields=["role", "institution", "is_superuser", "is_active"])
+    staff_sessions.end_all(user)  # what they may see from now on begins with a new sign-in
+    return f"user/{user.pk}"
+
+
+def describe(payload: Payload) -> list[tuple[str, str]]:
+    user, role, institution = _read(payload)
+    return [
+        (text("user"), str(user)),
+        (text("role"), str(Role(role).label)),
+        (text("institution"), str(institution or text("the platform"))),
+    ]
+
+
+def changes(payload: Payload) -> list[Change]:
+    user, role, institution = _read(payload)
+    found = []
+    if user.role != role:
+        found.append((text("role"), str(Role(user.role).label), str(Role(role).label)))
+    if user.institution != institution:
+        platform = text("the platform")
+        found.append((text("institution"), str(user.institution or platform), str(institution or platform)))
+    if not user.is_active:
+        found.append((text("may sign in"), text("no"), text("yes")))
+    return found
+
+
+def _read(payload: Payload) -> tuple[User, str, Institution | None]:
+    institution = payload["institution"]
+    return (
+        User.objects.select_related("institution").get(pk=payload["user"]),
+        payload["role"],
+        Institution.objects.get(pk=institution) if institution else None,
+    )
+
+
+KIND = Kind(
+    code=CODE,
+    label=_("role"),
+    request_permission="users.role",
+    approve_permission=PERMISSION,
+    check=check,
+    apply=apply,
+    describe=describe,
+    changes=changes,
+    form="exchange.approvals.role_form.RoleForm",
+)

@@ -1,0 +1,124 @@
+"""New versions of limits: asked for by one person, approved by another.
+
+Stricter ones too, as a limit that is too tight keeps people from closing what they have open. Who must stop somebody at
+once blocks them, halts the market or cancels what is open: that takes one person.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils.translation import gettext as text
+from django.utils.translation import gettext_lazy as _
+
+from exchange.approvals import effective
+from exchange.approvals.kinds import Change, Kind, Payload
+from exchange.approvals.models import Approval
+from exchange.approvals.requests import request
+from exchange.members.models import Institution, User
+from risk.models import Limit
+
+CODE = "LIMITS"
+SCOPE = ["institution", "user", "symbol", "currency"]
+COUNTS = ["max_open_orders", "max_risk_score"]
+CEILINGS = {
+    "max_open_orders": _("open orders"),
+    "max_order_notional": _("value of an order"),
+    "max_daily_notional": _("traded a day"),
+    "max_position": _("position"),
+    "price_band": _("price band"),
+    "max_risk_score": _("risk score"),
+}
+
+
+def in_force() -> QuerySet[Limit]:
+    """The version of each limit that holds now, by the database's clock."""
+    return (
+        Limit.objects.filter(effective_from__lte=Now())
+        .order_by(*SCOPE, "-effective_from", "-pk")
+        .distinct(*SCOPE)
+    )
+
+
+def ask(
+    limit: Limit, *, effective_from: datetime | None, reason: str, by: User, ceilings: bool = True
+) -> Approval:
+    """Ask for `limit`, which is not saved, as the version of its scope; without `ceilings` it ends there. Raises
+    ApprovalError."""
+    user = limit.user
+    payload: Payload = {
+        "institution": str(limit.institution_id) if limit.institution_id else None,
+        "user": str(limit.user_id) if limit.user_id else None,
+        "symbol": limit.symbol,
+        "currency": limit.currency,
+        "effective_from": effective.as_json(effective_from),
+        **{name: effective.as_json(getattr(limit, name)) if ceilings else None for name in CEILINGS},
+    }
+    whose = f"user/{user.pk}" if user else limit.institution.code if limit.institution else "everybody"
+    return request(
+        CODE,
+        institution=user.institution if user else limit.institution,
+        subject=f"limits/{whose} {limit.symbol or limit.currency or 'all markets'}",
+        payload=payload,
+        reason=reason,
+        by=by,
+        about=user,
+    )
+
+
+def check(payload: Payload) -> None:
+    effective.checked(_version(payload))
+
+
+def apply(approval: Approval) -> str:
+    version = _version(approval.payload)
+    version.approval = approval
+    version.save()
+    return f"limit/{version.pk}"
+
+
+def describe(payload: Payload) -> list[tuple[str, str]]:
+    version = _version(payload)
+    return [
+        (text("for"), str(version.user or version.institution or text("everybody"))),
+        (text("market"), version.symbol or version.currency or text("all")),
+        (text("in force from"), effective.when(payload)),
+    ]
+
+
+def changes(payload: Payload) -> list[Change]:
+    version = _version(payload)
+    now = in_force().filter(**{name: getattr(version, name) for name in SCOPE}).first()
+    return effective.difference(CEILINGS, now, version)
+
+
+def _version(payload: Payload) -> Limit:
+    institution, user = payload["institution"], payload["user"]
+    return Limit(
+        institution=Institution.objects.get(pk=institution) if institution else None,
+        user=User.objects.get(pk=user) if user else None,
+        symbol=payload["symbol"],
+        currency=payload["currency"],
+        effective_from=effective.moment(payload),
+        **{name: _ceiling(name, payload[name]) for name in CEILINGS},
+    )
+
+
+def _ceiling(name: str, given: Any) -> Any:
+    return given if given is None or name in COUNTS else Decimal(given)
+
+
+KIND = Kind(
+    code=CODE,
+    label=_("limits"),
+    request_permission="limits.request",
+    approve_permission="limits.approve",
+    check=check,
+    apply=apply,
+    describe=describe,
+    changes=changes,
+)
