@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from exchange.members.tenancy import TenantAdmin
 from marketdata.models import Candle, DepthSnapshot, Price
 from marketdata.text import plain
 from matching.admin import ReadOnlyAdmin
 
 
 @admin.register(Price)
-class PriceAdmin(ReadOnlyAdmin):
+class PriceAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = None
     list_display = ["instrument", "plain_price", "source", "stale", "priced_at"]
     list_filter = ["source", "stale"]
     list_select_related = ["instrument"]
@@ -24,7 +26,8 @@ class PriceAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Candle)
-class CandleAdmin(ReadOnlyAdmin):
+class CandleAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = None
     list_display = ["start", "interval", "instrument", "prices", "plain_volume", "trades"]
     list_filter = ["instrument", "interval"]
     list_select_related = ["instrument"]
@@ -45,7 +48,8 @@ class CandleAdmin(ReadOnlyAdmin):
 
 
 @admin.register(DepthSnapshot)
-class DepthSnapshotAdmin(ReadOnlyAdmin):
+class DepthSnapshotAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = None
     list_display = ["taken_at", "instrument", "sequence"]
     list_filter = ["instrument"]
     list_select_related = ["instrument"]

@@ -7,6 +7,10 @@ the books in memory are thrown away and rebuilt; they are never patched. A core 
 
 Two workers of a group can't do harm: the second waits for the advisory lock, and a settlement under an
 old epoch fails. When Redis is away the worker polls the inbox table: slower, not broken.
+
+Markets come and go while it runs. It looks each second, and when a command names one that it does not know: a
+new market gets a book; one that was moved here or away has raised the epoch, so everything is read anew. A
+command for a market that is another group's by now is passed on.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from exchange import metrics
 from exchange.times import now_text
 from matching import feed, stream
 from matching.codec import Envelope, Reply
+from matching.core.commands import Adopt, Release
 from matching.core.engine import Engine
 from matching.core.events import Event
 from matching.core.scale import InstrumentScale
@@ -55,8 +60,13 @@ class Settled(Protocol):
     def order_notes(self) -> list[feed.OrderNote]: ...
 
 
+MOVES = (Release, Adopt)
 POLL_SECONDS = 0.02
 RETRY_SECONDS = 1.0
+
+
+class Overtaken(psycopg.errors.SerializationFailure):
+    """Somebody else has written for the group under a newer epoch: a worker, or the move of a market."""
 
 
 class Recovered(Protocol):
@@ -92,6 +102,12 @@ class Settlement(Protocol):
     def found_redis(self, client: redis.Redis) -> None:
         """Redis answers, at first or again: what was announced before may be lost."""
 
+    def renew(self) -> bool:
+        """Take in what is new in the group, into what `take_over` gave; False if the epoch is another's by now."""
+
+    def pass_on(self, envelopes: Sequence[Envelope]) -> dict[str, list[Envelope]]:
+        """Commands that are another group's, made durable as theirs; by group, for their streams."""
+
     def inbox(self) -> list[Envelope]:
         """All commands of the group that PostgreSQL knows to be pending, oldest first."""
 
@@ -109,7 +125,6 @@ class Worker:
         self._snapshots = snapshots
         self._redis_retry_at = 0.0
         self._snapshot_at = 0.0
-        self._strangers: set[int] = set()  # instruments that were unknown even after a take-over
 
     def run(self, stop: threading.Event) -> None:
         """Match until `stop` is set; on a failed settlement or a lost database, take over anew."""
@@ -120,6 +135,9 @@ class Worker:
                     self._step(stop)
             except InterruptedError:
                 break
+            except Overtaken as error:
+                log.info("books are read anew", group=self.group, reason=str(error))
+                metrics.rebuilds.inc()
             except (psycopg.Error, django.db.Error) as error:
                 log.error(
                     "settlement failed, books thrown away", group=self.group, error=str(error).split("\n")[0]
@@ -139,6 +157,7 @@ class Worker:
             _book_change(self._engine, instrument)  # that the books were filled is no change of theirs
         gc.collect()
         gc.freeze()  # what was rebuilt lives long: no collection has to look at it
+        self._state = state
         self._snapshots.epoch, self._snapshots.symbols = state.epoch, state.symbols
         log.info(
             "took over",
@@ -173,16 +192,12 @@ class Worker:
     def _process(self, position: str, envelopes: list[Envelope]) -> None:
         applied: list[Applied] = []
         sequence = self._sequence
+        if any(isinstance(envelope.command, MOVES) for envelope in envelopes):
+            self._renew()
         pending = self._settlement.still_pending(envelopes)
-        if strangers := {e.command.instrument for e in pending} - self._engine.books.keys():
-            if not strangers <= self._strangers:
-                self._strangers = strangers
-                self._take_over()  # they may be new: the books that PostgreSQL knows now will tell
-                return
-            log.error(
-                "commands for markets of another group", group=self.group, instruments=sorted(strangers)
-            )
-            pending = [e for e in pending if e.command.instrument not in strangers]
+        if any(envelope.command.instrument not in self._engine.books for envelope in pending):
+            self._renew()
+            pending = self._ours(pending)
         for envelope in pending:
             sequence += 1
             applied.append((envelope, sequence, self._engine.apply(envelope.command, sequence)))
@@ -197,6 +212,30 @@ class Worker:
             metrics.commands.inc(len(applied))
             self._tell(settled, sequence, instruments, changes)
         self._sequence, self._position = sequence, position
+
+    def _renew(self) -> None:
+        """Take new markets in. Raises Overtaken when that is not enough."""
+        if not self._settlement.renew():
+            raise Overtaken("another has written for it, or a market was moved")
+        self._snapshots.symbols = self._state.symbols
+
+    def _ours(self, pending: list[Envelope]) -> list[Envelope]:
+        """Without those for markets of other groups, which are passed on."""
+        books = self._engine.books
+        if strange := [envelope for envelope in pending if envelope.command.instrument not in books]:
+            passed = self._settlement.pass_on(strange)
+            log.info(
+                "commands for markets of other groups",
+                group=self.group,
+                commands=len(strange),
+                passed={group: len(theirs) for group, theirs in passed.items()},
+            )
+            if self._connected and passed:
+                try:
+                    stream.send(self._client, passed)
+                except redis.RedisError as error:
+                    self._lost_redis(error)
+        return [envelope for envelope in pending if envelope.command.instrument in books]
 
     def _tell(
         self, settled: Settled, sequence: int, instruments: set[int], changes: list[feed.BookChange]
@@ -227,6 +266,7 @@ class Worker:
 
     def _snapshot(self) -> None:
         self._snapshot_at = time.monotonic() + SNAPSHOT_SECONDS
+        self._renew()
         if self._connected:
             try:
                 self._snapshots.write(self._engine, self._sequence)

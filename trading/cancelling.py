@@ -14,10 +14,13 @@ from typing import Any
 
 import psycopg
 
+from exchange.audit.origin import Origin
 from exchange.database import array, transaction
 from exchange.ids import uuid7
 from matching.codec import Envelope, decode_envelope
 from matching.core.commands import CancelAll
+from matching.core.types import Reason
+from trading import trail
 from trading.acceptance import Change, write_changes
 from trading.catalog import catalog
 from trading.dispatch import Dispatcher
@@ -44,13 +47,18 @@ def cancel_due(connection: psycopg.Connection[Any], dispatcher: Dispatcher) -> i
     """Send what is due; how many cancels. May raise psycopg.Error: then nothing has changed."""
     with transaction(connection) as tx:
         run_out, blocked, on_the_way = tx.fetch((_RUN_OUT, ()), (_BLOCKED, ()), (_ON_THE_WAY, ()))
-        due: set[Pair] = set(blocked)
+        of_blocked: set[Pair] = set(blocked)
+        due = set(of_blocked)
         if run_out:
             (open_now,) = tx.fetch((_OPEN, (array(user for (user,) in run_out),)))
             due |= set(open_now)
         due -= {_pair(decode_envelope(row[0])) for row in on_the_way}
-        changes = [_change(user, instrument) for user, instrument in sorted(due)]
+        changes = [
+            _change(pair, trail.BLOCKED if pair in of_blocked else trail.RUN_OUT) for pair in sorted(due)
+        ]
         write_changes(tx, changes)
+        if changes:
+            trail.changed(tx, changes)
     if changes:
         dispatcher.send(_outgoing(changes))
     return len(changes)
@@ -62,9 +70,13 @@ def _pair(envelope: Envelope) -> Pair:
     return command.user, command.instrument
 
 
-def _change(user: str, instrument: int) -> Change:
-    command = CancelAll(uuid7(), instrument, user)
-    return Change(catalog.by_id(instrument).group, Envelope(command, f"cancel-{command.id}"))
+def _change(pair: Pair, origin: Origin) -> Change:
+    """A dead-man switch is its owner's own word, a block an operator's."""
+    user, instrument = pair
+    reason = Reason.OPERATOR_CANCELLED if origin is trail.BLOCKED else Reason.USER_CANCELLED
+    command = CancelAll(uuid7(), instrument, user, reason)
+    envelope = Envelope(command, f"cancel-{command.id}")
+    return Change(catalog.by_id(instrument).group, envelope, origin=origin)
 
 
 def _outgoing(changes: Sequence[Change]) -> dict[str, list[Envelope]]:

@@ -9,7 +9,7 @@ first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -37,11 +37,19 @@ class Loaded:
 
 @dataclass
 class Owned(Loaded):
-    """The same, owned by a worker under its epoch."""
+    """The same, owned by a worker under its epoch. `listed` are the ids of the group's instruments, also of those
+    that no market can be made of."""
 
     epoch: int
     sequence: int
     position: str
+    listed: frozenset[int]
+
+    def add(self, found: Loaded) -> None:
+        """Markets that are new in the group; nobody can have matched them under this epoch."""
+        self.engine.books |= found.engine.books
+        self.blotter.orders |= found.blotter.orders
+        self.markets |= found.markets
 
 
 # The open orders first: with many accounts the planner may else start from those and read all orders for each.
@@ -68,6 +76,10 @@ _OPEN_ORDERS = """
                                AND fees.kind = 'FEES'
      ORDER BY o.priority"""
 
+_STATE = """
+    SELECT epoch, ARRAY(SELECT id FROM trading_instrument i WHERE i.group_id = c.group_id)
+      FROM matching_checkpoint c WHERE group_id = %s"""
+
 _LAST_TRADES = (
     "SELECT i, (SELECT max(number) FROM trading_trade WHERE instrument_id = i) FROM unnest(%s::bigint[]) AS i"
 )
@@ -83,11 +95,23 @@ def recover(connection: psycopg.Connection[Any], group: str) -> Owned:
         (group,),
     ).fetchone()
     assert row is not None
+    epoch, sequence, position = row
+    listed = read_state(connection, group).listed
     catalog.forget()
     loaded = load(connection, [market for market in catalog.markets() if market.group == group])
-    return Owned(
-        loaded.engine, loaded.blotter, loaded.markets, epoch=row[0], sequence=row[1], position=row[2]
-    )
+    return Owned(loaded.engine, loaded.blotter, loaded.markets, epoch, sequence, position, listed)
+
+
+class State(NamedTuple):
+    epoch: int
+    listed: frozenset[int]
+
+
+def read_state(connection: psycopg.Connection[Any], group: str) -> State:
+    """Who owns the group now, and which instruments are in it."""
+    row = connection.execute(_STATE, (group,), prepare=True).fetchone()
+    assert row is not None, "a group that was taken over has a checkpoint"
+    return State(row[0], frozenset(row[1]))
 
 
 def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
@@ -96,7 +120,7 @@ def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
     engine, blotter = Engine(), Blotter(by_id.__getitem__)
     last_trades = dict(connection.execute(_LAST_TRADES, (list(by_id),)).fetchall())
     for market in markets:
-        engine.add(market.id, market.status, last_trades.get(market.id) or 0)
+        engine.add(market.id, market.status, last_trades.get(market.id) or 0, market.place_offset)
     users: dict[str, str] = {}
     with connection.cursor(binary=True) as cursor:
         for row in cursor.execute(_OPEN_ORDERS, (list(by_id),)):

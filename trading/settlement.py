@@ -8,6 +8,7 @@ in.
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -19,7 +20,7 @@ from django.db import connections
 from redis.client import Pipeline
 
 from exchange import metrics
-from exchange.database import Transaction, array, transaction
+from exchange.database import Transaction, Unexpected, array, transaction
 from exchange.events import outbox
 from exchange.events.poke import poke
 from matching.codec import Envelope, decode_envelope, encode
@@ -27,13 +28,13 @@ from matching.core.commands import Place
 from matching.core.scale import minor_text
 from matching.core.types import Side
 from matching.feed import BookChange, Levels
-from matching.worker import Applied
+from matching.worker import Applied, Overtaken
 from risk import counts
 from trading import ledger, messages
 from trading.blotter import Blotter, Sheet, Working
-from trading.catalog import Market
+from trading.catalog import Market, catalog
 from trading.pending import PendingPlaces
-from trading.recovery import Owned, recover
+from trading.recovery import Owned, load, read_state, recover
 from trading.status import CLOSED
 from trading.stops import watchlist
 
@@ -47,6 +48,9 @@ _TRADE_COLUMNS = (
 
 _PENDING_PLACES = "SELECT id::text FROM trading_order WHERE id = ANY (%s::uuid[]) AND status = 'PENDING'"
 _PENDING_CHANGES = "SELECT id::text FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])"
+
+_GROUPS = "SELECT id, group_id FROM trading_instrument WHERE id = ANY (%s::bigint[])"
+_FORWARD = 'UPDATE trading_pendingcommand SET "group" = %s WHERE id = ANY (%s::uuid[])'
 
 # One row of each: none if another worker owns the group by now.
 _CHECKPOINT_AND_JOURNAL = """
@@ -106,6 +110,30 @@ class GroupSettlement:
                 pending.update(row[0] for row in rows)
         return [envelope for command, envelope in once.items() if command in pending]
 
+    def renew(self) -> bool:
+        state = read_state(self._live, self.group)
+        if state.epoch != self.owned.epoch:
+            return False
+        if state.listed - self.owned.listed:
+            catalog.forget()
+            new = [m for m in catalog.markets() if m.group == self.group and m.id not in self.owned.markets]
+            self.owned.add(load(self._live, new))
+            self.owned.listed = state.listed
+            self._places = PendingPlaces(self.owned.markets)
+        return True
+
+    def pass_on(self, envelopes: Sequence[Envelope]) -> dict[str, list[Envelope]]:
+        instruments = {envelope.command.instrument for envelope in envelopes}
+        groups = dict(self._live.execute(_GROUPS, (array(instruments),)).fetchall())
+        passed: dict[str, list[Envelope]] = defaultdict(list)
+        for envelope in envelopes:
+            passed[groups.get(envelope.command.instrument, self.group)].append(envelope)
+        passed.pop(self.group, None)  # of a market that cannot be matched: they stay pending
+        with transaction(self._live) as tx:
+            for group, theirs in passed.items():
+                tx.queue(_FORWARD, (group, array(envelope.command.id for envelope in theirs)))
+        return passed
+
     def inbox(self) -> list[Envelope]:
         rows = self._live.execute(
             'SELECT envelope FROM trading_pendingcommand WHERE "group" = %s ORDER BY id LIMIT 1000',
@@ -123,8 +151,13 @@ class GroupSettlement:
         sheet.messages += [
             _book_message(self.owned.markets, each, applied[-1], sheet.now) for each in changes
         ]
-        with transaction(self._live) as tx:
-            self._write(tx, sheet, applied, position)
+        try:
+            with transaction(self._live) as tx:
+                self._write(tx, sheet, applied, position)
+        except Unexpected as error:
+            if read_state(self._live, self.group).epoch != self.owned.epoch:
+                raise Overtaken(f"group {self.group} is past epoch {self.owned.epoch}") from error
+            raise
         poke()
         self.owned.sequence = applied[-1][1]
         metrics.fills.inc(len(sheet.trades))

@@ -205,8 +205,9 @@ class Stack:
     def start_processes(self) -> None:
         """Our processes, as `manage.py` commands; `prepare` has found the groups."""
         self.check_ports()
-        for group in self.groups:
-            self._run(MATCHER + group, "matcher", "--group", group)
+        groups, self.groups = self.groups, []
+        for group in groups:
+            self.add_matcher(group)
         self._run("worker", "celery_worker")
         self._run("stops", "celery_worker", "--queue", "stops")
         if self.events:
@@ -217,6 +218,11 @@ class Stack:
         self._run("prices", "prices")
         self._run("stream", "stream")
         self._run("web", "web")
+
+    def add_matcher(self, group: str) -> None:
+        """Also for a group that is made while all runs."""
+        self.groups.append(group)
+        self._run(MATCHER + group, "matcher", "--group", group)
 
     def start_simulation(self) -> None:
         """Makers and takers for the demo market; `wait_ready` has seen it open."""

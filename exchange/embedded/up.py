@@ -1,8 +1,8 @@
 """`make up`: the whole exchange on one machine, until Ctrl-C.
 
 Starts PostgreSQL, Valkey and Kafka unless DATABASE_URL, REDIS_URL and KAFKA_BROKERS name others, brings the
-database up to date, starts our processes and keeps them running. It runs before Django's settings can be read: it
-finds the values they need.
+database up to date, starts our processes and keeps them running; a symbol group that comes later gets its matcher.
+It runs before Django's settings can be read: it finds the values they need.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+
+import psycopg
 
 from exchange.embedded.home import SetupError
 from exchange.embedded.ports import reachable
 from exchange.embedded.stack import GIVEN, Stack
 
 DEFAULT_HOME = ".exchange"
+LOOK_SECONDS = 3.0  # between two looks at the symbol groups
 
 
 class Progress:
@@ -50,7 +54,7 @@ def main() -> int:
     stack = Stack(Path(os.environ.get("EXCHANGE_HOME") or DEFAULT_HOME), _given(), progress.say)
     try:
         _start(stack, progress)
-        signal.pause()
+        _follow_groups(stack, progress.say)
     except KeyboardInterrupt:
         progress.say("\nending ...")
     except (SetupError, OSError) as error:
@@ -95,6 +99,26 @@ def _start(stack: Stack, progress: Progress) -> None:
         )
         progress.say("  password     demo-pass")
     progress.say("\nCtrl-C ends it.")
+
+
+def _follow_groups(stack: Stack, say: Callable[[str], None]) -> None:
+    """Until Ctrl-C: a symbol group that is made while all runs gets its matcher."""
+    while True:
+        time.sleep(LOOK_SECONDS)
+        for group in _groups(stack.env["DATABASE_URL"]):
+            if group not in stack.groups:
+                stack.add_matcher(group)
+                say(f"a matcher for the new group {group}")
+
+
+def _groups(database: str) -> list[str]:
+    """All there are; none while PostgreSQL does not answer, which the next look makes up for."""
+    try:
+        with psycopg.connect(database, connect_timeout=2) as connection:
+            rows = connection.execute("SELECT name FROM matching_symbolgroup ORDER BY name").fetchall()
+    except psycopg.Error:
+        return []
+    return [name for (name,) in rows]
 
 
 def _given() -> dict[str, str]:

@@ -28,6 +28,7 @@ MOST_SECONDS = 10.0
 class Connection:
     def __init__(self, outlet: Outlet) -> None:
         self.channels: dict[str, Channel] = {}
+        self.address = ""
         self.member: Member | None = None  # who has signed in, until
         self.expires_at = 0.0  # in seconds since the epoch
         self._outlet = outlet

@@ -19,10 +19,12 @@ from django.db import Error as DatabaseError
 from msgspec import UNSET, Meta
 
 from exchange import decoding
+from exchange.address import stream_address
 from exchange.env import env
 from exchange.errors import Problem, database_unavailable
 from exchange.members import session, tokens
 from exchange.times import rfc3339
+from marketdata.stream import keys
 from marketdata.stream.connection import TOO_MANY, Connection
 from marketdata.stream.hub import Hub
 from marketdata.stream.limits import MAX_MESSAGE, MESSAGES_A_SECOND, Rate
@@ -55,7 +57,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self.outlet = self.scope.get("outlet") or AsgiOutlet(self.base_send)
         self.connection = Connection(self.outlet)
         self.rate = Rate(time.monotonic())
-        self.address = (self.scope.get("client") or [""])[0]
+        self.address = self.connection.address = stream_address(self.scope)
         self.counted = hub.addresses.take(self.address)
         if self.counted:
             hub.join(self.connection)
@@ -90,10 +92,17 @@ class StreamConsumer(AsyncWebsocketConsumer):
     # What a client says
 
     async def authenticate(self, message: Auth) -> None:
-        member = await database_sync_to_async(session.find)(message.token)
-        expires_at = tokens.verify(message.token).expires_at
+        if bool(message.token) == bool(message.api_key):
+            raise Problem(400, "invalid_request", "Send a token, or an api_key with its signature.")
+        if message.token:
+            member = await database_sync_to_async(session.find)(message.token)
+            expires_at = tokens.verify(message.token).expires_at
+        else:
+            by_key = database_sync_to_async(keys.sign_in)
+            member, expires_at = await by_key(message, self.address, self._agent())
         hub.sign_in(self.connection, member, expires_at)
-        until = rfc3339(datetime.fromtimestamp(expires_at, tz=UTC), "auto")
+        ends = expires_at != float("inf")
+        until = rfc3339(datetime.fromtimestamp(expires_at, tz=UTC), "auto") if ends else UNSET
         self.connection.tell(Ack("AUTH", id=_given(message.id), user_id=member.user_id, expires_at=until))
 
     async def subscribe(self, message: Subscribe) -> None:
@@ -151,9 +160,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
             member = self.connection.member
             if member is None:
                 raise Problem(401, "not_authenticated", f"Send AUTH before you subscribe to {text}.")
-            if PERMISSIONS[name.kind] not in member.permissions:
-                raise Problem(403, "forbidden", f"This needs the permission {PERMISSIONS[name.kind]}.")
+            session.require(member, PERMISSIONS[name.kind])
         return name
+
+    def _agent(self) -> str:
+        given = [value for name, value in self.scope.get("headers") or () if name == b"user-agent"]
+        return given[0].decode("latin-1") if given else ""
 
     def _refuse(self, problem: Problem, given: Any, channel: str | None = None) -> None:
         on = UNSET if channel is None else channel

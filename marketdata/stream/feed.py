@@ -3,12 +3,15 @@
 Each group's messages are checked link by link (`chain`). Where one is missing, whatever is kept from that
 group is loaded anew and its clients get a new epoch. So it does not matter how a message was lost: Redis or the
 worker restarted, a connection broken, a process held up.
+
+A market that moves to another group breaks the chains of both: `broken` is called, to look for that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -35,8 +38,9 @@ decode_users = msgspec.json.Decoder(list[str]).decode
 
 
 class Feed:
-    def __init__(self, routes: Routes) -> None:
+    def __init__(self, routes: Routes, broken: Callable[[], None]) -> None:
         self._routes = routes
+        self._broken = broken
         self._chains: dict[str, Chain] = {}
         self._listens = True
         self._started_at = 0.0
@@ -99,6 +103,7 @@ class Feed:
         if link is Link.BROKEN:
             log.info("a new chain", group=batch.group, epoch=batch.epoch, sequence=batch.sequence)
             self._routes.lose(batch.group)
+            self._broken()
         if link is not Link.OLD:
             self._routes.deliver(batch)
         if batch.previous == batch.sequence:

@@ -17,6 +17,7 @@ import msgspec
 import psycopg
 import redis
 import structlog
+from channels.db import database_sync_to_async
 
 from exchange import metrics
 from exchange.env import env
@@ -24,7 +25,7 @@ from exchange.errors import Problem
 from exchange.members.session import Member
 from exchange.redis import connect_async
 from exchange.times import now_text
-from marketdata.stream import ALIVE_KEY
+from marketdata.stream import ALIVE_KEY, keys
 from marketdata.stream.books import Books
 from marketdata.stream.channel import Channel
 from marketdata.stream.connection import GOING_AWAY, Connection
@@ -41,6 +42,7 @@ HEARTBEAT_SECONDS = 1.0
 ALIVE_SECONDS = 5
 LINGER_SECONDS = 30.0
 MARKETS_EVERY = 10  # heartbeats
+KEYS_EVERY = 2  # heartbeats
 
 log = structlog.get_logger(__name__)
 
@@ -56,9 +58,10 @@ class Hub:
         self._redis_answers = True
         self._tasks = Tasks()
         self._routes = Routes(Books(self._redis, self._tasks))
-        self._feed = Feed(self._routes)
+        self._feed = Feed(self._routes, self._look_for_moves)
         self._factory = Factory(self.markets, self._routes, self._feed, self._redis, self._tasks)
         self._counter = 0
+        self._checking_keys = False
 
     # Connections and channels
 
@@ -151,7 +154,7 @@ class Hub:
 
     async def _beat(self) -> None:
         if self._counter % MARKETS_EVERY == 0:
-            await self._read_markets()
+            await self._follow_markets()
         self._counter += 1
         now = asyncio.get_running_loop().time()
         stale = sorted(market.symbol for market in self.markets.all() if self._feed.silent(market.group, now))
@@ -160,18 +163,68 @@ class Hub:
             connection.tell_wire(wire)
             connection.check(now)
             if connection.member is not None and time.time() >= connection.expires_at:
+                by_key = connection.member.key_id
                 self._sign_out(connection)
                 connection.tell(
-                    Error("token_expired", "The access token has ended: send AUTH with a new one.")
+                    Error("key_expired", "This API key has expired.")
+                    if by_key
+                    else Error("token_expired", "The access token has ended: send AUTH with a new one.")
                 )
+        if self._counter % KEYS_EVERY == 0 and not self._checking_keys:
+            self._tasks.start(self._check_keys())
         self._routes.second()
         await self._sign_of_life()
 
-    async def _read_markets(self) -> None:
+    async def _check_keys(self) -> None:
+        """Sign out whose API key may not be used any more."""
+        signed_in = [
+            (connection, keys.Use(connection.member.key_id, connection.address))
+            for connection in self._connections
+            if connection.member is not None and connection.member.key_id
+        ]
+        if not signed_in:
+            return
+        self._checking_keys = True
         try:
-            await self.markets.refresh()
+            refused = await database_sync_to_async(keys.refused)({use for _, use in signed_in})
+        except (django.db.Error, psycopg.Error) as error:
+            log.warning("API keys cannot be read", error=str(error).split("\n")[0])
+            return
+        finally:
+            self._checking_keys = False
+        for connection, use in signed_in:
+            member = connection.member
+            if use in refused and member is not None and member.key_id == use.key_id:
+                self._sign_out(connection)
+                connection.tell(Error(refused[use].code, refused[use].detail))
+
+    def _look_for_moves(self) -> None:
+        self._tasks.start(self._follow_markets(at_once=True))
+
+    async def _follow_markets(self, *, at_once: bool = False) -> None:
+        try:
+            await self.markets.refresh(at_once=at_once)
         except (django.db.Error, psycopg.Error) as error:
             log.warning("markets cannot be read", error=str(error).split("\n")[0])
+        if moved := self.markets.take_moved():
+            self._begin_again(moved)
+
+    def _begin_again(self, symbols: set[str]) -> None:
+        """The channels of markets that are in another group now; whoever is on them gets a new epoch there."""
+        log.info("markets have moved to other groups", symbols=sorted(symbols))
+        old = {key: channel for key, channel in self._channels.items() if key[0].symbol in symbols}
+        for key, channel in old.items():  # all first, so that no book of theirs is kept
+            del self._channels[key]
+            self._routes.forget(channel)
+            channel.close()
+        for (name, user), channel in old.items():
+            if channel.subscribers:
+                new = self._channels[name, user] = self._factory.make(name, user)
+                for connection in self._connections:
+                    if connection.channels.get(str(name)) is channel:
+                        connection.channels[str(name)] = new
+                        new.join(connection)
+                new.open()
 
     async def _sign_of_life(self) -> None:
         alive = msgspec.json.encode({"timestamp": now_text(), "connections": len(self._connections)})

@@ -80,6 +80,7 @@ class Markets:
     def __init__(self) -> None:
         self._by_symbol: dict[str, Market] = {}
         self._by_id: dict[int, Market] = {}
+        self._moved: set[str] = set()
         self._read_at = float("-inf")
 
     async def find(self, symbol: str) -> Market | None:
@@ -99,15 +100,21 @@ class Markets:
     def all(self) -> list[Market]:
         return list(self._by_id.values())
 
-    async def refresh(self) -> None:
+    def take_moved(self) -> set[str]:
+        """The symbols of those that were found in another group than before, since the last call."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    async def refresh(self, *, at_once: bool = False) -> None:
         """Raises database errors."""
         now = time.monotonic()
-        if now - self._read_at < AGAIN_SECONDS:
+        if now - self._read_at < AGAIN_SECONDS and not at_once:
             return
         markets = await database_sync_to_async(_read)()
-        self._by_symbol = {market.symbol: market for market in markets}
+        before, self._by_symbol = self._by_symbol, {market.symbol: market for market in markets}
         self._by_id = {market.id: market for market in markets}
         self._read_at = now
+        self._moved |= {each.symbol for each in markets if each.group != before.get(each.symbol, each).group}
 
 
 def _read() -> list[Market]:

@@ -37,10 +37,16 @@ Checksum = Annotated[
 
 
 class Auth(msgspec.Struct, forbid_unknown_fields=True):
-    """Signs the connection in; again before the token ends, to stay signed in."""
+    """Signs the connection in: with a `token`, and again before it ends, to stay signed in; or with an API key, by
+    `api_key`, `timestamp`, `window` and `signature` over GET /stream, as docs/api_keys.md has it.
+    """
 
     type: Literal["AUTH"]
-    token: Annotated[str, Meta(max_length=5000, description="an access token")]
+    token: Annotated[str, Meta(max_length=5000, description="an access token")] = ""
+    api_key: Annotated[str, Meta(max_length=36, description="the key_id of an API key")] = ""
+    timestamp: Annotated[int, Meta(ge=0, lt=10**15, description="milliseconds since 1970")] = 0
+    window: Annotated[int, Meta(ge=1, le=60_000, description="milliseconds, 1 to 60000")] = 5000
+    signature: Annotated[str, Meta(max_length=128, description="a signature as text")] = ""
     id: Id | None = None
 
 

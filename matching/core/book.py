@@ -5,10 +5,13 @@ matches whom, and what is refused, is in `match.py`. No events are made here.
 
 State. `bids` and `asks` hold the resting orders by price and time; `orders` the same by id; `stops`
 the armed stops by id; `by_user` both kinds by user. An order is in exactly one of `orders` and
-`stops`. `status` and `last_trade_number` are state too.
+`stops`. `status`, `last_trade_number` and `place_offset` are state too.
 
 Ordering. `priority` is unique in a book. Armed stops have no queue: they leave it as the worker's
 triggers say.
+
+Places are counted by the sequence of the group that the book is in, plus `place_offset`, so that they go on
+rising when the book moves to a group that has counted less (or more).
 
 Duplicates. Adding an id that is in the book is a broken invariant: the worker filters duplicates.
 """
@@ -20,17 +23,29 @@ from matching.core.types import InstrumentId, MarketStatus, OrderId, Side, UserI
 
 
 class Book:
-    __slots__ = ("asks", "bids", "by_user", "instrument", "last_trade_number", "orders", "status", "stops")
+    __slots__ = (
+        "asks",
+        "bids",
+        "by_user",
+        "instrument",
+        "last_trade_number",
+        "orders",
+        "place_offset",
+        "status",
+        "stops",
+    )
 
     def __init__(
         self,
         instrument: InstrumentId,
         status: MarketStatus = MarketStatus.TRADING,
         last_trade_number: int = 0,
+        place_offset: int = 0,
     ) -> None:
         self.instrument = instrument
         self.status = status
         self.last_trade_number = last_trade_number
+        self.place_offset = place_offset
         self.bids = Ladder(Side.BUY)
         self.asks = Ladder(Side.SELL)
         self.orders: dict[OrderId, Order] = {}

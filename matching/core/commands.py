@@ -13,6 +13,7 @@ from matching.core.types import (
     MarketStatus,
     OrderId,
     OrderType,
+    Reason,
     SelfTradePrevention,
     Side,
     TimeInForce,
@@ -47,15 +48,17 @@ class Place(Command, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class Cancel(Command, frozen=True, array_like=True, tag=True, gc=False):
-    """Take `order` out of the book (or disarm the stop)."""
+    """Take `order` out of the book (or disarm the stop); `reason` says on whose word."""
 
     order: OrderId
+    reason: Reason = Reason.USER_CANCELLED
 
 
 class CancelAll(Command, frozen=True, array_like=True, tag=True, gc=False):
     """Take everything that `user` has in this instrument out, oldest first."""
 
     user: UserId
+    reason: Reason = Reason.USER_CANCELLED
 
 
 class Amend(Command, frozen=True, array_like=True, tag=True, gc=False):
@@ -84,4 +87,17 @@ class Resume(Command, frozen=True, array_like=True, tag=True, gc=False):
     """Back to TRADING."""
 
 
-AnyCommand = Place | Cancel | CancelAll | Amend | Trigger | Halt | Resume
+class Release(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """The book leaves for `group`, as it stands. The last command about it here."""
+
+    group: str
+
+
+class Adopt(Command, frozen=True, array_like=True, tag=True, gc=False):
+    """The book has come from `group`, as it stood there: the next place in it follows `place`."""
+
+    group: str
+    place: int
+
+
+AnyCommand = Place | Cancel | CancelAll | Amend | Trigger | Halt | Resume | Release | Adopt

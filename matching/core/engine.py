@@ -3,6 +3,9 @@
 Rules of this file: dispatch only. The caller numbers the commands: `sequence` rises from command to
 command over all books of the group, restarts included. It must not send a `Place` twice, nor a command
 for an instrument that was not added: both are broken invariants.
+
+A book that moves between groups goes from one engine to another: `release` and `adopt`, which are commands of
+their journals. No order changes: the book's `place_offset` makes up for the difference in sequence.
 """
 
 from __future__ import annotations
@@ -12,7 +15,18 @@ from typing import Any
 
 from matching.core import match
 from matching.core.book import Book
-from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll, Halt, Place, Resume, Trigger
+from matching.core.commands import (
+    Adopt,
+    Amend,
+    AnyCommand,
+    Cancel,
+    CancelAll,
+    Halt,
+    Place,
+    Release,
+    Resume,
+    Trigger,
+)
 from matching.core.events import Event
 from matching.core.types import InstrumentId, MarketStatus
 
@@ -39,12 +53,28 @@ class Engine:
         instrument: InstrumentId,
         status: MarketStatus = MarketStatus.TRADING,
         last_trade_number: int = 0,
+        place_offset: int = 0,
     ) -> Book:
         """A new, empty book."""
         assert instrument not in self.books, instrument
-        book = self.books[instrument] = Book(instrument, status, last_trade_number)
+        book = self.books[instrument] = Book(instrument, status, last_trade_number, place_offset)
         return book
 
     def apply(self, command: AnyCommand, sequence: int) -> list[Event]:
         """Let one command take effect; the events say all that happened, in order."""
-        return HANDLERS[type(command)](self.books[command.instrument], command, sequence)
+        book = self.books[command.instrument]
+        return HANDLERS[type(command)](book, command, sequence + book.place_offset)
+
+    def release(self, command: Release, sequence: int) -> Book:
+        """The book, which is here no more; `sequence` is the last to be counted as a place of it here."""
+        book = self.books.pop(command.instrument)
+        book.place_offset += sequence  # that is, as in a group at sequence 0
+        return book
+
+    def adopt(self, book: Book, command: Adopt, sequence: int) -> None:
+        """Take in a book that another engine has released."""
+        assert book.instrument == command.instrument, (book.instrument, command)
+        assert book.place_offset == command.place, (book.place_offset, command)
+        assert book.instrument not in self.books, command
+        book.place_offset -= sequence
+        self.books[book.instrument] = book

@@ -30,7 +30,7 @@ class Order(msgspec.Struct, eq=False):
     """An order that is in the book or about to enter it; prices in ticks, quantities in lots.
 
     `quantity` is the total asked for, `remaining` what is left; the difference was filled, or taken
-    off by self-trade prevention. `priority` is the sequence of the command that gave the order its
+    off by self-trade prevention. `priority` is the book's count at the command that gave the order its
     place, 0 while it has none. `newer` and `older` belong to the level the order stands in.
     """
 

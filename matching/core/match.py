@@ -6,7 +6,8 @@ the line that says so nothing may fail, and a check that fails there is a broken
 randomness, no I/O. All prices are ticks, all quantities lots.
 
 Ordering. Best price first, then the lowest priority. An order that gets a place in the queue, by
-`Place`, `Trigger` or an `Amend` that loses its place, gets `sequence` as its priority.
+`Place`, `Trigger` or an `Amend` that loses its place, gets `sequence` as its priority: the book's own
+count, as the engine gives it.
 
 The reach of an order is the worst price it may trade at: its own price, and for MARKET and STOP no
 further from the best opposite price than the collar either. The best price counts whoever owns it.
@@ -75,12 +76,12 @@ def cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
     order = book.find(command.order)
     if order is None:
         return [Refused(command.id, command.order, Reason.UNKNOWN_ORDER)]
-    return [withdraw(book, order)]
+    return [withdraw(book, order, command.reason)]
 
 
 def cancel_all(book: Book, command: CancelAll, sequence: int) -> list[Event]:
     """Allowed in every status; a user who has nothing here gives no events."""
-    return [withdraw(book, order) for order in book.of_user(command.user)]
+    return [withdraw(book, order, command.reason) for order in book.of_user(command.user)]
 
 
 def amend(book: Book, command: Amend, sequence: int) -> list[Event]:
@@ -279,10 +280,10 @@ def settle_rest(book: Book, order: Order, sequence: int, events: list[Event]) ->
         events.append(Opened(order.id, order.remaining, sequence))
 
 
-def withdraw(book: Book, order: Order) -> Cancelled:
-    """Take a resting order or an armed stop out for its owner."""
+def withdraw(book: Book, order: Order, reason: Reason) -> Cancelled:
+    """Take a resting order or an armed stop out."""
     if order.id in book.stops:
         book.disarm(order)
     else:
         book.remove(order)
-    return Cancelled(order.id, order.remaining, Reason.USER_CANCELLED)
+    return Cancelled(order.id, order.remaining, reason)

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
     # a rest that was taken away (order CANCELLED); SELF_TRADE serves here too
     USER_CANCELLED = "USER_CANCELLED"
+    OPERATOR_CANCELLED = "OPERATOR_CANCELLED"
     IOC_REST = "IOC_REST"
     MARKET_REST = "MARKET_REST"
     # a Cancel, Amend or Trigger that took no effect (the order is unchanged)

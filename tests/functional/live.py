@@ -94,6 +94,18 @@ class Live:
             text=True,
         ).stdout
 
+    def set_status(self, symbol: str, status: str) -> None:
+        """Restrict a market or let it trade, past the second person that the latter takes."""
+        lines = [
+            "from django.db import transaction",
+            "from matching.core.types import MarketStatus",
+            "from trading import market_control",
+            "with transaction.atomic():",
+            f"    asked = market_control.set_status({symbol!r}, MarketStatus.{status}, reason='a test', by='test')",
+            "assert not market_control.wait(asked)",
+        ]
+        self.manage("shell", "--no-imports", "-c", "\n".join(lines))
+
     def hire(self, name: str, count: int, *, order_rate: int) -> list[Trader]:
         """New traders with `FUNDS`."""
         funds = [word for asset, amount in FUNDS.items() for word in ("--fund", f"{asset}={amount}")]

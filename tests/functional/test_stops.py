@@ -223,14 +223,14 @@ def test_a_stop_waits_while_its_market_is_halted(
 ) -> None:
     trade_at("45000")
     stop = alice.buy("0.1", "40000", order_type="STOP_LIMIT", stop_price="46000")
-    live.manage("halt", "BTC/USDT")
+    live.manage("halt", "BTC/USDT", "--reason", "a test")
     try:
         store.hset(watchlist.PRICES, "BTC/USDT", "46500")  # the halt came in between
         store.sadd(watchlist.MOVED, "BTC/USDT")
         eventually(lambda: not store.sismember(watchlist.MOVED, "BTC/USDT"))
         assert waits(alice, stop)
     finally:
-        live.manage("resume", "BTC/USDT")
+        live.set_status("BTC/USDT", "TRADING")
     trade_at("46100")
     assert gone(alice, stop)["status"] == "OPEN"
 

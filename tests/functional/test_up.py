@@ -151,6 +151,10 @@ def test_it_starts_answers_and_ends(home: Path) -> None:
         for path in ("/", "/admin/"):
             assert running.status(path) == http.client.FOUND, path
         assert {path.stem for path in (home / "log").glob("*.log")} >= PROCESSES
+        with psycopg.connect(variables(home)["DATABASE_URL"]) as connection:
+            connection.execute("INSERT INTO matching_symbolgroup (name) VALUES ('gamma')")
+        running.expect("a matcher for the new group gamma")
+        running.wait_ready()
         children = running.children()
         assert running.end(signal.SIGINT) == 0, running.lines
         assert not any("killed" in line for line in running.lines), running.lines

@@ -200,11 +200,13 @@ def test_a_halted_market_stays_halted(desk: Desk) -> None:
     assert desk.order(early.command.id).reason == "MARKET_HALTED"
 
 
-def test_a_market_stays_in_its_group(desk: Desk) -> None:
+def test_a_market_changes_its_group_by_a_move_alone(desk: Desk) -> None:
     """Two workers would own its book for a while, and the places in it are counted by the group's sequence."""
     beta = SymbolGroup.objects.create(name="beta")
-    with pytest.raises(IntegrityError, match="group of instrument BTC/USDT cannot change"):
+    with pytest.raises(IntegrityError, match="group of instrument BTC/USDT changes by a move alone"):
         Instrument.objects.update(group=beta)
+    with pytest.raises(IntegrityError, match="changes by a move alone"):
+        Instrument.objects.update(place_offset=7)
 
 
 def test_a_market_without_a_group_is_given_one_for_good(desk: Desk) -> None:

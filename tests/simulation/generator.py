@@ -22,6 +22,7 @@ from matching.core.types import (
     InstrumentId,
     MarketStatus,
     OrderType,
+    Reason,
     SelfTradePrevention,
     Side,
     TimeInForce,
@@ -128,7 +129,7 @@ class Generator:
         return place
 
     def _cancel(self, command: str, instrument: InstrumentId) -> Cancel:
-        return Cancel(command, instrument, self._past(instrument).id)
+        return Cancel(command, instrument, self._past(instrument).id, self._reason())
 
     def _amend(self, command: str, instrument: InstrumentId) -> Amend:
         """Half keep the price, so that the quantity alone decides about the place; half of the rest cross."""
@@ -150,7 +151,7 @@ class Generator:
         )
 
     def _cancel_all(self, command: str, instrument: InstrumentId) -> CancelAll:
-        return CancelAll(command, instrument, self._random.choice([*USERS, "nobody"]))
+        return CancelAll(command, instrument, self._random.choice([*USERS, "nobody"]), self._reason())
 
     def _halt(self, command: str, instrument: InstrumentId) -> Halt:
         return Halt(command, instrument, self._weighted(STATUSES))
@@ -159,6 +160,9 @@ class Generator:
         return Resume(command, instrument)
 
     # -- what they are made of
+
+    def _reason(self) -> Reason:
+        return Reason.OPERATOR_CANCELLED if self._random.random() < 0.1 else Reason.USER_CANCELLED
 
     def _past(self, instrument: InstrumentId) -> Place:
         """An order placed lately, the later the likelier; before the first, one that never was."""

@@ -82,6 +82,7 @@ class Market:
         self.instrument = instrument
         self.status = MarketStatus.TRADING
         self.trades = 0
+        self.place_offset = 0  # between its count of places and its group's of commands
         self.entries: list[Entry] = []
 
     # -- what a command does
@@ -95,7 +96,8 @@ class Market:
                 return self.cancel(command)
             case CancelAll():
                 theirs = [entry for entry in self.entries if entry.place.user == command.user]
-                return [self.withdrawn(entry) for entry in sorted(theirs, key=lambda entry: entry.since)]
+                theirs.sort(key=lambda entry: entry.since)
+                return [self.withdrawn(entry, command.reason) for entry in theirs]
             case Amend():
                 return self.amend(command, sequence)
             case Trigger():
@@ -120,7 +122,7 @@ class Market:
         entry = self.named(command.order)
         if entry is None:
             return [Refused(command.id, command.order, Reason.UNKNOWN_ORDER)]
-        return [self.withdrawn(entry)]
+        return [self.withdrawn(entry, command.reason)]
 
     def amend(self, command: Amend, sequence: int) -> list[Event]:
         entry = self.named(command.order)
@@ -281,16 +283,16 @@ class Market:
     def named(self, order: str) -> Entry | None:
         return next((entry for entry in self.entries if entry.id == order), None)
 
-    def withdrawn(self, entry: Entry) -> Cancelled:
+    def withdrawn(self, entry: Entry, reason: Reason) -> Cancelled:
         self.entries.remove(entry)
-        return Cancelled(entry.id, entry.left, Reason.USER_CANCELLED)
+        return Cancelled(entry.id, entry.left, reason)
 
     def state(self) -> list[Any]:
         bids = sorted(self.on(Side.BUY), key=lambda entry: (-entry.price, entry.since))
         asks = sorted(self.on(Side.SELL), key=lambda entry: (entry.price, entry.since))
         stops = sorted((entry for entry in self.entries if entry.waits), key=lambda entry: entry.since)
         lists = [[self.row(entry) for entry in entries] for entries in (bids, asks, stops)]
-        return [self.instrument, self.status, self.trades, *lists]
+        return [self.instrument, self.status, self.trades, *lists, self.place_offset]
 
     def row(self, entry: Entry) -> list[Any]:
         p = entry.place

@@ -17,9 +17,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
 
+import msgspec
 import pytest
 
 from matching.core.book import Book
+from matching.core.commands import Adopt, AnyCommand, Release
 from matching.core.engine import Engine
 from matching.core.events import Cancelled, Event, Refused, Rejected
 from matching.core.invariants import check
@@ -43,6 +45,7 @@ EVERY_EVENT = {
     "Cancelled IOC_REST",
     "Cancelled MARKET_REST",
     "Cancelled NO_LIQUIDITY",
+    "Cancelled OPERATOR_CANCELLED",
     "Cancelled POST_ONLY_WOULD_CROSS",
     "Cancelled SELF_TRADE",
     "Cancelled USER_CANCELLED",
@@ -103,7 +106,7 @@ class Comparison:
 
 def recovered(book: Book) -> Book:
     """A book as recovery makes it: from the columns of open orders, in order of priority, and two numbers."""
-    fresh = Book(book.instrument, book.status, book.last_trade_number)
+    fresh = Book(book.instrument, book.status, book.last_trade_number, book.place_offset)
     for old in sorted([*book.orders.values(), *book.stops.values()], key=lambda order: order.priority):
         columns = {
             name: getattr(old, name) for name in Order.__struct_fields__ if name not in {"newer", "older"}
@@ -127,6 +130,67 @@ def test_core_and_oracle_agree(seed: int) -> None:
     run.run(seed, 12_000)
     assert run.seen["Traded"] > 2_000  # else the prices are too far apart to test anything
     assert run.seen.keys() >= EVERY_EVENT, EVERY_EVENT - run.seen.keys()
+
+
+class Groups:
+    """Two groups between which books move, each counting on its own, and one oracle that counts along."""
+
+    def __init__(self) -> None:
+        self.engines = [Engine(map(Book, FIRST_MID)), Engine()]
+        self.sequences = [0, 5_000]
+        self.oracle = Oracle(FIRST_MID)
+
+    def apply(self, command: AnyCommand) -> None:
+        group = self.group_of(command.instrument)
+        self.sequences[group] += 1
+        place = self.sequences[group] + self.oracle.markets[command.instrument].place_offset
+        got = self.engines[group].apply(command, self.sequences[group])
+        assert got == self.oracle.apply(command, place), command
+
+    def move(self, instrument: int, name: str) -> None:
+        group = self.group_of(instrument)
+        source, target = self.engines[group], self.engines[1 - group]
+        before = export(source.books[instrument])
+        for each in (0, 1):
+            self.sequences[each] += 1
+        released, adopted = self.sequences[group], self.sequences[1 - group]
+        book = source.release(Release(name, instrument, "other"), released)
+        target.adopt(book, Adopt(name, instrument, "other", book.place_offset), adopted)
+        self.oracle.markets[instrument].place_offset += released - adopted
+        (after,) = export(book)
+        assert [msgspec.structs.replace(after, place_offset=before[0].place_offset)] == before
+
+    def group_of(self, instrument: int) -> int:
+        return next(group for group, engine in enumerate(self.engines) if instrument in engine.books)
+
+    def check(self) -> None:
+        everything = Engine(book for engine in self.engines for book in engine.books.values())
+        for book in everything.books.values():
+            check(book)
+        assert state_hash(everything) == self.oracle.state_hash()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_books_that_move_between_groups_stay_as_the_oracle_says(seed: int) -> None:
+    groups = Groups()
+    for number, command in enumerate(islice(Generator(seed), 4_000), 1):
+        groups.apply(command)
+        if number % 70 == 0:
+            groups.move(1 + number // 70 % 2, f"move-{number}")
+            groups.check()
+        if number % 300 == 0:
+            groups.engines = [restore(export(engine)) for engine in groups.engines]
+    assert min(groups.sequences) > 1_000
+
+
+def test_a_book_is_adopted_as_it_was_released_or_not_at_all() -> None:
+    groups = Groups()
+    book = groups.engines[0].release(Release("one", 1, "other"), 7)
+    assert 1 not in groups.engines[0].books
+    with pytest.raises(AssertionError):
+        groups.engines[1].adopt(book, Adopt("two", 1, "other", 8), 5_001)
+    groups.engines[1].adopt(book, Adopt("two", 1, "other", 7), 5_001)
+    assert book.place_offset == 7 - 5_001
 
 
 def test_the_names_of_events_are_all_there_are() -> None:

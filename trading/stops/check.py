@@ -37,6 +37,7 @@ from exchange.database import array, transaction
 from matching.codec import Envelope, encode
 from matching.core.commands import Trigger
 from matching.core.types import MarketStatus, Side
+from trading import trail
 from trading.catalog import Market, catalog
 from trading.dispatch import Dispatcher
 from trading.stops import watchlist
@@ -154,7 +155,9 @@ class Checker:
             if not commands:
                 return {}
             (written,) = tx.fetch((_SEND, _values(commands)))
-        new = {row[0] for row in written}
+            new = {row[0] for row in written}
+            triggers = [envelope for _, envelope in commands if envelope.command.id in new]
+            trail.sent(tx, triggers, trail.STOPS)
         outgoing: dict[str, list[Envelope]] = defaultdict(list)
         for group, envelope in commands:
             if envelope.command.id in new:

@@ -15,7 +15,8 @@ from marketdata.markets import Market, market, markets
 class Command(BaseCommand):
     help = (
         "Count the trades that are not in candles yet. With --rebuild, compare all candles with the trades first and "
-        "correct what differs. Exit code 1: a dry run found differences, or trades are missing; 2: no such market."
+        "correct what differs. Exit code 0: done; 1: a dry run found differences, or trades are missing; 2: bad usage, "
+        "or no such market."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--symbol", help="rebuild this market only, such as BTC/USDT")
         parser.add_argument("--dry-run", action="store_true", help="say what differs, and change nothing")
-        parser.add_argument("--json", action="store_true", dest="as_json")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
 
     def handle(
         self, *args: Any, anew: bool, symbol: str | None, dry_run: bool, as_json: bool, **options: Any

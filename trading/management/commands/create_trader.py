@@ -1,9 +1,7 @@
 """`manage.py create_trader`: a funded trader with a token, or as many as a load test wants.
 
-    manage.py create_trader me@bank.example --institution demo --fund USDT=1000000 --fund BTC=10 --json
-    manage.py create_trader 'load{:04d}@demo.exchange' --count 200 --institution demo --fund USDT=1000 --json
-
-Exit code 2 and nothing done if an argument is wrong, 1 if an e-mail is taken (the others are made), else 0.
+manage.py create_trader me@bank.example --institution demo --fund USDT=1000000 --fund BTC=10 --json
+manage.py create_trader 'load{:04d}@demo.exchange' --count 200 --institution demo --fund USDT=1000 --json
 """
 
 from __future__ import annotations
@@ -47,14 +45,21 @@ class Made(msgspec.Struct):
 
 
 class Command(BaseCommand):
-    help = "Creates a funded trader and prints an access token; with --count, many."
+    help = (
+        "Create a funded trader and print an access token; with --count, many. Exit code 0: done; 1: an e-mail is "
+        "taken, and the others are made; 2: bad usage, and nothing is done."
+    )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", help="with --count, a pattern such as 'load{:04d}@demo.exchange'")
         parser.add_argument("--institution", required=True, help="code of the institution, such as demo")
         parser.add_argument(
-            "--fund", action="append", default=[], metavar="ASSET=AMOUNT", help="may be repeated"
+            "--fund",
+            action="append",
+            default=[],
+            metavar="ASSET=AMOUNT",
+            help="may be repeated; in demo mode only",
         )
         parser.add_argument("--count", type=int, metavar="N", help="make N of them, numbered from 1")
         parser.add_argument("--password", help="else one is made up and printed")
@@ -67,6 +72,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if env.jwt_private_key_file is None:
             raise _wrong("JWT_PRIVATE_KEY_FILE is not set: it signs the tokens")
+        if options["fund"] and not env.exchange_demo:
+            raise _wrong(
+                "--fund is for demo mode: else money comes by a deposit, or `adjust` takes two people"
+            )
         emails = _emails(options["email"], options["count"])
         institution = _institution(options["institution"])
         funds = [_fund(text) for text in options["fund"]]
@@ -74,7 +83,9 @@ class Command(BaseCommand):
             raise _wrong(f"--order-rate {options['order_rate']}: must be at least 1")
         taken = set(User.objects.filter(email__in=emails).values_list("email", flat=True))
         free = [email for email in emails if email not in taken]
-        if options["dry_run"]:
+        if options["dry_run"] and options["json"]:
+            self._say(msgspec.json.encode({"dry_run": True, "create": free, "taken": sorted(taken)}).decode())
+        elif options["dry_run"]:
             self._say(
                 f"would create {len(free)} of {len(emails)} in {institution.code}, "
                 f"each with {len(funds)} deposits"

@@ -1,19 +1,22 @@
-"""`manage.py demo`: two institutions with their looks, three instruments and twenty funded traders to play
-with. In demo mode only.
+"""`manage.py demo`: two institutions with their looks, three instruments, twenty funded traders to play with, and
+staff of every role. In demo mode only.
 
 What is there stays as it is: running it again adds only what is missing.
 """
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exchange.env import env
+from exchange.kyc.levels import HIGHEST
+from exchange.kyc.models import KycProfile, ProfileState
 from exchange.members.models import Brand, Institution, InstitutionHost, Role, User
 from matching.models import SymbolGroup
 from trading.accounts import deposit
@@ -22,6 +25,17 @@ from trading.models import Account, Asset, FeeSchedule, Instrument
 
 PASSWORD = "demo-pass"  # noqa: S105 - shown on the front page, in demo mode only
 OPERATOR = "operator@demo.exchange"
+# Staff: role and institution. The platform has two, because much takes two persons.
+STAFF: dict[str, tuple[Role, str]] = {
+    OPERATOR: (Role.PLATFORM_ADMIN, ""),
+    "second@demo.exchange": (Role.PLATFORM_ADMIN, ""),
+    "admin@demo.exchange": (Role.INSTITUTION_ADMIN, "demo"),
+    "dealer@demo.exchange": (Role.DEALER, "demo"),
+    "compliance@demo.exchange": (Role.COMPLIANCE, "demo"),
+    "auditor@demo.exchange": (Role.AUDITOR, "demo"),
+    "support@demo.exchange": (Role.SUPPORT, "demo"),
+    "admin@crescent.exchange": (Role.INSTITUTION_ADMIN, "crescent"),
+}
 TRADERS = [f"trader{number:02d}@demo.exchange" for number in range(1, 21)]
 GROUPS = ["alpha", "beta"]
 
@@ -54,20 +68,33 @@ MAKER, TAKER = "0.001", "0.0015"
 
 
 class Command(BaseCommand):
-    help = "Loads the demo: institution, instruments, fees, funded traders, an operator. Needs EXCHANGE_DEMO."
+    help = (
+        "Load the demo: institutions, instruments, fees, funded traders and staff; what is there stays as it is. Exit "
+        "code 0: loaded; 1: it failed; 2: bad usage, or not in demo mode (EXCHANGE_DEMO)."
+    )
     requires_system_checks = []
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
+        parser.add_argument("--dry-run", action="store_true", help="say what is missing, and add nothing")
+
+    def handle(self, *args: Any, as_json: bool, dry_run: bool, **options: Any) -> None:
         if not env.exchange_demo:
             raise CommandError(
                 "not in demo mode: set EXCHANGE_DEMO=true where real money is far away", returncode=2
             )
-        institutions = _institutions()
-        institution = institutions[0]
-        _instruments(institutions)
-        added = _users(institution)
-        deposits = _funds()
-        if options["verbosity"]:
+        if dry_run:
+            added, deposits = len(_missing_users()), len(_missing_funds())
+        else:
+            institutions = _institutions()
+            _instruments(institutions)
+            added, deposits = _users(institutions), _funds()
+            _identify()
+        if as_json:
+            self.stdout.write(json.dumps({"users": added, "deposits": deposits, "dry_run": dry_run}))
+        elif dry_run:
+            self.stdout.write(f"missing: {added} users and {deposits} deposits")
+        elif options["verbosity"]:
             self.stdout.write(
                 f"demo is loaded: {added} users and {deposits} deposits added; password {PASSWORD}"
             )
@@ -113,34 +140,60 @@ def _instruments(institutions: list[Institution]) -> None:
         instrument.save()
     rates = {"maker": Decimal(MAKER), "taker": Decimal(TAKER)}
     for institution in institutions:
-        FeeSchedule.objects.get_or_create(institution=institution, instrument=None, defaults=rates)
+        if not FeeSchedule.objects.filter(institution=institution, instrument=None).exists():
+            FeeSchedule.objects.create(institution=institution, **rates)
     catalog.forget()
 
 
-def _users(institution: Institution) -> int:
+def _users(institutions: list[Institution]) -> int:
     """How many were missing."""
-    emails = [*TRADERS, OPERATOR]
-    known = set(User.objects.filter(email__in=emails).values_list("email", flat=True))
-    missing = [email for email in emails if email not in known]
+    missing = _missing_users()
     if missing:
         password = make_password(PASSWORD)
-        User.objects.bulk_create(_user(email, password, institution) for email in missing)
+        by_code = {institution.code: institution for institution in institutions}
+        User.objects.bulk_create(_user(email, password, by_code) for email in missing)
+    # A demo of before this release had one operator, who was a superuser.
+    User.objects.filter(email=OPERATOR, is_superuser=True).update(is_superuser=False)
     return len(missing)
 
 
-def _user(email: str, password: str, institution: Institution) -> User:
-    user = User(email=email, password=password, institution=institution)
-    if email == OPERATOR:
-        user.role, user.is_staff, user.is_superuser = Role.OPERATOR, True, True
-    return user
+def _user(email: str, password: str, institutions: dict[str, Institution]) -> User:
+    role, code = STAFF.get(email, (Role.TRADER, "demo"))
+    return User(
+        email=email,
+        password=password,
+        institution=institutions.get(code),
+        role=role,
+        is_staff=role != Role.TRADER,
+    )
+
+
+def _identify() -> None:
+    """The traders are known in full, so that no cap is in the way of a demonstration."""
+    traders = User.objects.filter(email__in=TRADERS).exclude(pk__in=KycProfile.objects.values("user"))
+    KycProfile.objects.bulk_create(
+        KycProfile(user=user, institution=user.institution, level=HIGHEST, state=ProfileState.VERIFIED)
+        for user in traders.select_related("institution")
+    )
 
 
 def _funds() -> int:
-    """Fund what was never funded; how many deposits that took. An account is opened by its first deposit."""
-    funded = set(Account.objects.filter(user__email__in=TRADERS).values_list("user__email", "asset__code"))
+    """Fund what was never funded; how many deposits that took."""
+    missing = _missing_funds()
     traders = User.objects.in_bulk(TRADERS, field_name="email")
     assets = Asset.objects.in_bulk(list(FUNDS), field_name="code")
-    missing = [(email, code) for email in TRADERS for code in FUNDS if (email, code) not in funded]
     for email, code in missing:
         deposit(user=traders[email], asset=assets[code], amount=Decimal(FUNDS[code]), trace_id="demo")
     return len(missing)
+
+
+def _missing_users() -> list[str]:
+    emails = [*TRADERS, *STAFF]
+    known = set(User.objects.filter(email__in=emails).values_list("email", flat=True))
+    return [email for email in emails if email not in known]
+
+
+def _missing_funds() -> list[tuple[str, str]]:
+    """An account is opened by its first deposit."""
+    funded = set(Account.objects.filter(user__email__in=TRADERS).values_list("user__email", "asset__code"))
+    return [(email, code) for email in TRADERS for code in FUNDS if (email, code) not in funded]
