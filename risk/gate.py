@@ -37,6 +37,7 @@ class Refusal(StrEnum):
     """Why an order was not taken; what its REJECTED row and the answer say."""
 
     USER_BLOCKED = "USER_BLOCKED"
+    KYC_LEVEL = "KYC_LEVEL"
     RISK_SCORE = "RISK_SCORE"
     MAX_ORDER_NOTIONAL = "MAX_ORDER_NOTIONAL"
     PRICE_BAND = "PRICE_BAND"
@@ -182,6 +183,8 @@ def judge_amendment(connection: psycopg.Connection[Any], ask: Ask) -> Refusal | 
 def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings) -> Refusal | None:
     if rules.blocked and (ask.user_id in rules.blocked or ask.institution_id in rules.blocked):
         return Refusal.USER_BLOCKED
+    if not rules.permits.open and rules.permits.refuse(ask.user_id, ask.institution_id):
+        return Refusal.KYC_LEVEL
     if ceiling.risk_score is not None and rules.scores.get(ask.user_id, 0) > ceiling.risk_score:
         return Refusal.RISK_SCORE
     if ceiling.order_notional is not None and ask.notional > ceiling.order_notional:

@@ -1,8 +1,7 @@
 """All prices of a moment and the closes before it, read by SQL from market data's tables.
 
-A price is the one that market data has last told, ours or the outside market's; where there is none, that of
-the last trade. Closes come from candles; an interval without a trade repeats the close before it. They change
-once an interval, so a process keeps them that long.
+Prices are those of `risk.worth`. Closes come from candles; an interval without a trade repeats the close before it.
+They change once an interval, so a process keeps them that long.
 """
 
 from __future__ import annotations
@@ -15,18 +14,12 @@ import numpy as np
 from django.db import connection
 
 from risk.models.positions import Parameters
-from risk.rates import Path, paths, rate, returns
+from risk.rates import Path, returns
 from risk.var import Series
+from risk.worth import prices
 
 SECONDS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 86400}
 SETTLED = 10  # seconds after its end a candle has all its trades
-
-_MARKETS = """
-    SELECT i.symbol, b.code, q.code, coalesce(p.price, c.price, (
-           SELECT t.price FROM trading_trade t WHERE t.instrument_id = i.id ORDER BY t.number DESC LIMIT 1))
-      FROM trading_instrument i JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id
-      LEFT JOIN marketdata_price p ON p.instrument_id = i.id
-      LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id"""
 
 # The candles of the span, and of each market the last one before it.
 _CLOSES = """
@@ -51,14 +44,10 @@ class Market(NamedTuple):
 
 
 def read(parameters: Parameters) -> Market:
-    with connection.cursor() as cursor:
-        cursor.execute(_MARKETS)
-        priced = [row for row in cursor.fetchall() if row[3] is not None]
-    ways = paths([row[:3] for row in priced], parameters.currency)
-    prices = {row[0]: row[3] for row in priced}
+    worth = prices(parameters.currency)
     closes = _kept(parameters)
-    rates = {asset: rate(way, prices) for asset, way in ways.items()}
-    return Market(rates, {asset: _returns(way, closes) for asset, way in ways.items() if way})
+    ways = worth.ways
+    return Market(worth.rates, {asset: _returns(way, closes) for asset, way in ways.items() if way})
 
 
 def _returns(way: Path, closes: dict[str, Series]) -> Series:

@@ -1,53 +1,15 @@
-"""What one unit of each asset is worth in the currency, by way of the markets there are. Pure.
-
-The way is the shortest chain of markets; of equally short ones the first by name, so that it stays the same.
-"""
+"""How what an asset is worth in the currency has changed, by way of the markets there are. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from decimal import Context, Decimal
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
 from risk.var import Series
+from risk.ways import Path, Step, paths, rate
 
-_EXACT = Context(prec=50)
-
-
-class Step(NamedTuple):
-    """One market on the way; `inverse` where the asset is its quote."""
-
-    symbol: str
-    inverse: bool
-
-
-Path = tuple[Step, ...]
-
-
-def paths(markets: Iterable[tuple[str, str, str]], currency: str) -> dict[str, Path]:
-    """From each asset that can be reached, by (symbol, base, quote). The currency's own way is empty."""
-    known: dict[str, Path] = {currency: ()}
-    frontier, listed = [currency], sorted(markets)
-    while frontier:
-        reached = []
-        for target in frontier:
-            for symbol, base, quote in listed:
-                for asset, to, inverse in ((base, quote, False), (quote, base, True)):
-                    if to == target and asset not in known:
-                        known[asset] = (Step(symbol, inverse), *known[target])
-                        reached.append(asset)
-        frontier = reached
-    return known
-
-
-def rate(path: Path, prices: Mapping[str, Decimal]) -> Decimal:
-    value = Decimal(1)
-    for step in path:
-        operation = _EXACT.divide if step.inverse else _EXACT.multiply
-        value = operation(value, prices[step.symbol])
-    return value
+__all__ = ["Path", "Step", "paths", "rate", "returns"]
 
 
 def returns(path: Path, closes: Mapping[str, Series]) -> Series:

@@ -1,6 +1,7 @@
 """Limits, blocks and high risk scores as the gate reads them: all in memory, a change seen within `LATE_SECONDS`.
 
-Each look costs one row of one column; only when `risk_revision` says so are limits and blocks read anew.
+Each look costs one row of one column; only when `risk_revision` says so, or a limit's time has come, are limits and
+blocks read anew.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from exchange.kyc import permits
+from exchange.kyc.permits import Permits
+
 LOOK_SECONDS = 0.4
 LATE_SECONDS = 0.8  # who judges looks himself if nobody else has for so long
+AWAIT_SECONDS = 60.0  # a limit that is still to come is looked at so often, as clocks are set
 
 _REVISION = "SELECT number FROM risk_revision"
 _LIMITS = """
-    SELECT user_id::text, institution_id::text, symbol, currency, max_open_orders, max_order_notional,
-           max_daily_notional, max_position, price_band, max_risk_score FROM risk_limit"""
+    SELECT DISTINCT ON (user_id, institution_id, symbol, currency)
+           user_id::text, institution_id::text, symbol, currency, max_open_orders, max_order_notional,
+           max_daily_notional, max_position, price_band, max_risk_score
+      FROM risk_limit WHERE effective_from <= statement_timestamp()
+     ORDER BY user_id, institution_id, symbol, currency, effective_from DESC, id DESC"""
+_NEXT = """
+    SELECT extract(epoch FROM min(effective_from) - statement_timestamp())::float8
+      FROM risk_limit WHERE effective_from > statement_timestamp()"""
 _BLOCKS = "SELECT coalesce(user_id, institution_id)::text FROM risk_block WHERE lifted_at IS NULL"
 
 _SCORES = "SELECT user_id::text, score FROM risk_score WHERE score > %s"
@@ -67,15 +78,17 @@ class Rules:
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
         self._revision: int | None = -1
+        self._due = float("inf")  # when a limit's time comes
         self._limits: Mapping[tuple[str, str], Limit] = {}
         self._resolved: dict[tuple[str, str, str], Ceilings] = {}
         self._least_score: int | None = None  # of all ceilings
         self.blocked: frozenset[str] = frozenset()  # ids of users and of institutions
+        self.permits = Permits()  # who may trade by their KYC level
         self.scores: Mapping[str, int] = {}  # those above the lowest ceiling, by user
 
     @property
     def empty(self) -> bool:
-        return not self._limits and not self.blocked
+        return not self._limits and not self.blocked and self.permits.open
 
     def refresh(self, connection: psycopg.Connection[Any]) -> None:
         """Look whether anything has changed if the last look was long ago. May raise psycopg.Error."""
@@ -87,9 +100,12 @@ class Rules:
         with self._lock:
             row = connection.execute(_REVISION).fetchone()
             revision = row[0] if row else None
-            if revision != self._revision:
+            if revision != self._revision or time.monotonic() >= self._due:
+                # Looked up first, so that none comes in between unseen.
+                self._due = time.monotonic() + _next(connection)
                 self._limits = dict(_scoped(connection.execute(_LIMITS).fetchall()))
                 self.blocked = frozenset(row[0] for row in connection.execute(_BLOCKS).fetchall())
+                self.permits = permits.load(connection)
                 ceilings = (limit.max_risk_score for limit in self._limits.values())
                 self._least_score = min((each for each in ceilings if each is not None), default=None)
                 self._resolved = {}
@@ -130,6 +146,12 @@ class Rules:
             price_band=closest(lambda limit: limit.price_band, symbol, ""),
             risk_score=closest(lambda limit: limit.max_risk_score, symbol, ""),
         )
+
+
+def _next(connection: psycopg.Connection[Any]) -> float:
+    """Seconds until the limits are to be read anew, whatever `risk_revision` says."""
+    row = connection.execute(_NEXT).fetchone()
+    return min(row[0], AWAIT_SECONDS) if row and row[0] is not None else float("inf")
 
 
 def _scoped(rows: list[tuple[Any, ...]]) -> Iterator[tuple[tuple[str, str], Limit]]:

@@ -8,16 +8,18 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 
+from exchange.browse import KeysetAdmin
+from exchange.members.tenancy import TenantAdmin
 from exchange.notifications import texts
 from exchange.notifications.models import Delivery, Letterhead, TextTemplate, UserContact
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ModelAdmin):
+class DeliveryAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
     """To look at, never to touch: a row that is sent twice is a message that is sent twice."""
 
+    tenant = "user__institution"
     list_display = ["id", "user", "kind", "channel", "state", "tries", "reason", "claimed_at", "finished_at"]
     list_filter = ["state", "channel", "kind"]
     list_select_related = ["user"]
@@ -25,8 +27,6 @@ class DeliveryAdmin(ModelAdmin):
     readonly_fields = ["event", "trace"]
     ordering = ["-id"]
     actions = None
-    show_full_result_count = False
-    paginator = InfinitePaginator
     list_per_page = 50
 
     @admin.display(description="event")
@@ -65,7 +65,8 @@ class TextTemplateForm(forms.ModelForm):
 
 
 @admin.register(TextTemplate)
-class TextTemplateAdmin(ModelAdmin):
+class TextTemplateAdmin(TenantAdmin, ModelAdmin):
+    tenant = "institution"
     form = TextTemplateForm
     list_display = ["institution", "kind", "channel", "language", "subject"]
     list_filter = ["institution", "kind", "channel", "language"]
@@ -82,7 +83,8 @@ class TextTemplateAdmin(ModelAdmin):
 
 
 @admin.register(UserContact)
-class UserContactAdmin(ModelAdmin):
+class UserContactAdmin(TenantAdmin, ModelAdmin):
+    tenant = "user__institution"
     list_display = ["user", "language", "has_phone"]
     list_filter = ["language"]
     list_select_related = ["user"]
@@ -96,7 +98,8 @@ class UserContactAdmin(ModelAdmin):
 
 
 @admin.register(Letterhead)
-class LetterheadAdmin(ModelAdmin):
+class LetterheadAdmin(TenantAdmin, ModelAdmin):
+    tenant = "institution"
     list_display = ["institution", "language", "email_from"]
     list_select_related = ["institution"]
     ordering = ["institution__code"]

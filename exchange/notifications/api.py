@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from exchange.api import ApiRequest, ApiView, answer, body
 from exchange.decoding import invalid
-from exchange.errors import FieldError, Problem
+from exchange.errors import FieldError
+from exchange.members import session
 from exchange.notifications import preferences, selectors
 from exchange.notifications.kinds import DEFAULTS, Channel, Kind, is_fixed
 from exchange.notifications.models import PHONE
@@ -44,6 +45,7 @@ class NotificationView(msgspec.Struct):
         "STOP_TRIGGERED",
         "ORDER_REJECTED",
         "DEPOSIT",
+        "WITHDRAWAL",
         "NEW_DEVICE",
     ]
     event_id: str
@@ -76,6 +78,7 @@ class Kinds(msgspec.Struct, forbid_unknown_fields=True, rename="upper"):
     stop_triggered: Channels = msgspec.field(default_factory=Channels)
     order_rejected: Channels = msgspec.field(default_factory=Channels)
     deposit: Channels = msgspec.field(default_factory=Channels)
+    withdrawal: Channels = msgspec.field(default_factory=Channels)
     new_device: Channels = msgspec.field(default_factory=Channels)
 
 
@@ -139,8 +142,7 @@ class PreferencesView(ApiView):
     )
     def put(self, request: ApiRequest) -> HttpResponse:
         """Replaces them all: what is left out is as it is for new users."""
-        if "profile:write" not in request.member.permissions:
-            raise Problem(403, "forbidden", "This needs the permission profile:write.")
+        session.require(request.member, "profile:write")
         Query(request).check()
         preferences.write(request.member.user_id, _chosen(body(request, NotificationPreferences)))
         return answer(_shown(preferences.read(request.member.user_id)))

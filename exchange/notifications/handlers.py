@@ -44,6 +44,15 @@ class Deposited(msgspec.Struct):
     transaction_id: str
 
 
+class Withdrawal(msgspec.Struct):
+    withdrawal_id: UUID
+    user_id: UUID
+    asset: str
+    amount: Amount
+    status: str
+    reason: str
+
+
 class SignedIn(msgspec.Struct):
     user_id: UUID
     device: str
@@ -61,6 +70,12 @@ def orders(events: list[Event]) -> None:
 def deposits(events: list[Event]) -> None:
     """DEPOSITED."""
     tell(_known(events, Deposited, _deposit))
+
+
+@in_batches
+def withdrawals(events: list[Event]) -> None:
+    """WITHDRAWAL_STATUS_CHANGED."""
+    tell(_known(events, Withdrawal, _withdrawal))
 
 
 @in_batches
@@ -130,6 +145,21 @@ def _deposit(event: Event, deposit: Deposited) -> Happening:
         "transaction_id": deposit.transaction_id,
     }
     return _happening(event, deposit.user_id, Kind.DEPOSIT, event.event_id, data)
+
+
+def _withdrawal(event: Event, withdrawal: Withdrawal) -> Happening | None:
+    """Its request, which may not have been the user's own, and its end."""
+    if withdrawal.status not in ("REQUESTED", "COMPLETED", "REJECTED", "FAILED"):
+        return None
+    data = {
+        "withdrawal_id": withdrawal.withdrawal_id,
+        "asset": withdrawal.asset,
+        "amount": plain(withdrawal.amount),
+        "state": withdrawal.status,
+        "reason": withdrawal.reason,
+    }
+    about = f"{withdrawal.withdrawal_id} {withdrawal.status}"
+    return _happening(event, withdrawal.user_id, Kind.WITHDRAWAL, about, data)
 
 
 def _sign_in(event: Event, sign_in: SignedIn) -> Happening | None:

@@ -16,6 +16,7 @@ class Kind(models.TextChoices):
     STOP_TRIGGERED = "STOP_TRIGGERED", _("Stop triggered")
     ORDER_REJECTED = "ORDER_REJECTED", _("Order rejected")
     DEPOSIT = "DEPOSIT", _("Deposit")
+    WITHDRAWAL = "WITHDRAWAL", _("Withdrawal")
     NEW_DEVICE = "NEW_DEVICE", _("Sign-in from a new device")
 
 
@@ -33,6 +34,7 @@ DEFAULTS: dict[Kind, frozenset[Channel]] = {
     Kind.STOP_TRIGGERED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
     Kind.ORDER_REJECTED: frozenset({Channel.WEBSOCKET}),  # whoever placed it was answered so
     Kind.DEPOSIT: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    Kind.WITHDRAWAL: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
     Kind.NEW_DEVICE: frozenset({Channel.EMAIL, Channel.SMS, Channel.WEBSOCKET}),
 }
 

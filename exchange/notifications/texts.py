@@ -42,6 +42,7 @@ REASONS = {
     "NO_LIQUIDITY": noop("nobody was there to trade with"),
     "SELF_TRADE": noop("it would have traded with an order of your own"),
     "INSUFFICIENT_FUNDS": noop("not enough available"),
+    "OPERATOR_CANCELLED": noop("the exchange cancelled it"),
 }
 
 log = structlog.get_logger(__name__)
@@ -182,6 +183,13 @@ _EXAMPLES: dict[Kind, dict[str, str]] = {
         "asset": "USDT",
         "amount": "2500",
         "transaction_id": "019bd2f0-7f00-7000-8000-000000000200",
+    },
+    Kind.WITHDRAWAL: {
+        "withdrawal_id": "019bd2f0-7f00-7000-8000-000000000300",
+        "asset": "USDT",
+        "amount": "250",
+        "state": "REJECTED",
+        "reason": "the bank does not know the account",
     },
     Kind.NEW_DEVICE: {"device": "Firefox on Linux", "address": "203.0.113.7"},
 }

@@ -11,7 +11,7 @@ from exchange.schema import answers, problems
 from trading import selectors
 from trading.api import reading
 from trading.api.shapes import Balances, BalanceView, LedgerPage, PostingView, plain
-from trading.catalog import AssetView, catalog
+from trading.catalog import catalog
 
 
 class BalancesView(ApiView):
@@ -40,21 +40,11 @@ class LedgerView(ApiView):
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         query = Query(request)
-        asset, limit, before = _asset(query), query.limit(), query.cursor()
+        asset, limit, before = reading.asset(query), query.limit(), query.cursor()
         query.check()
         rows = selectors.entries(request.member.user_id, asset.id if asset else None, before, limit)
         items, cursor = reading.page(rows, limit, lambda entry: entry.id)
         return answer(LedgerPage([_posting(entry) for entry in items], cursor))
-
-
-def _asset(query: Query) -> AssetView | None:
-    text = query.text("asset")
-    if text is None:
-        return None
-    assets = {asset.code: asset for asset in catalog.assets()}
-    if text not in assets:
-        query.wrong("asset", f"must be one of {', '.join(sorted(assets))}", "unknown_asset")
-    return assets.get(text)
 
 
 def _balance(balance: selectors.Balance) -> BalanceView:

@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from exchange.api import ApiRequest, ApiView, allowed, answer, body, charge, raw_body
 from exchange.decoding import invalid
 from exchange.errors import Problem
+from exchange.members import session
 from exchange.members.session import Member
 from exchange.query import Query
 from exchange.schema import answers, json
@@ -32,8 +33,7 @@ ORDER_ID = reading.path_id("order_id", "the order_id that placing it gave")
 def may_write(request: ApiRequest) -> Member:
     """The member, if they may place and change orders. Raises Problem 403."""
     member = request.member
-    if "orders:write" not in member.permissions:
-        raise Problem(403, "forbidden", "This needs the permission orders:write.")
+    session.require(member, "orders:write")
     if member.institution_id is None:
         raise Problem(403, "no_institution", "Only members of an institution have accounts to trade with.")
     return member

@@ -24,6 +24,7 @@ REASONS: dict[str, str] = {
     Reason.NOT_AMENDABLE: "A market order or stop has no price to change.",
     Reason.QUANTITY_NOT_ABOVE_FILLED: "The new quantity must be above what is filled already.",
     Refusal.USER_BLOCKED: "You may place no orders at the moment; you can cancel those that you have.",
+    Refusal.KYC_LEVEL: "You are not identified far enough to trade: see GET /api/v1/kyc.",
     Refusal.RISK_SCORE: "Your account may take no further risk at the moment.",
     Refusal.MAX_ORDER_NOTIONAL: "The order is worth more than one order of yours may be.",
     Refusal.PRICE_BAND: "The price is too far from the market's reference price.",

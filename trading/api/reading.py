@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from exchange.errors import Problem
 from exchange.query import DEFAULT_LIMIT, MAX_LIMIT, Query, to_cursor
-from trading.catalog import Market, catalog
+from trading.catalog import AssetView, Market, catalog
 
 T = TypeVar("T")
 
@@ -54,6 +54,17 @@ def market(query: Query, *, required: bool = False) -> Market | None:
         known = ", ".join(market.symbol for market in catalog.markets())
         query.wrong("symbol", f"must be one of {known}", "missing" if text is None else "unknown_symbol")
     return found
+
+
+def asset(query: Query) -> AssetView | None:
+    """The asset of parameter `asset`; None if there is none, or if it is wrong, which the query's check will say."""
+    text = query.text("asset")
+    if text is None:
+        return None
+    assets = {asset.code: asset for asset in catalog.assets()}
+    if text not in assets:
+        query.wrong("asset", f"must be one of {', '.join(sorted(assets))}", "unknown_asset")
+    return assets.get(text)
 
 
 def identifier(text: str, missing: Problem) -> UUID:

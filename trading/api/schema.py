@@ -11,7 +11,7 @@ from exchange.errors import CONTENT_TYPE
 from exchange.schema import component
 from trading.api.shapes import OrderProblem
 
-OPTIONAL_SIGN_IN: Any = [{}, {"bearer": []}]  # as an operation's `auth`
+OPTIONAL_SIGN_IN: Any = [{}, {"bearer": []}, {"apiKey": []}]  # as an operation's `auth`
 
 _COUNTED = [200, 201, 202, 429]
 RATE_FIELDS = [

@@ -5,9 +5,8 @@ from __future__ import annotations
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer
+from exchange.api import ApiRequest, ApiView, answer, is_signed_in, member_of
 from exchange.errors import Problem
-from exchange.members import session
 from exchange.query import Query
 from exchange.schema import answers, problems
 from trading import selectors
@@ -54,7 +53,7 @@ class MyTradesView(ApiView):
 
 
 class TradeView(ApiView):
-    """Public; who sends a token sees their own side too."""
+    """Public; who is signed in sees their own side too."""
 
     @extend_schema(
         operation_id="getTrade",
@@ -63,14 +62,13 @@ class TradeView(ApiView):
         parameters=[reading.path_id("trade_id", "the trade's id")],
         auth=OPTIONAL_SIGN_IN,
         responses={
-            200: answers(TradeBody, "The trade, with your side of it if you sent a token and took part"),
+            200: answers(TradeBody, "The trade, with your side of it if you are signed in and took part"),
             **problems(401, 403, 404),
         },
     )
     def get(self, request: ApiRequest, trade_id: str) -> HttpResponse:
         missing = Problem(404, "trade_not_found", "There is no trade with this id.")
-        authorization = request.META.get("HTTP_AUTHORIZATION")
-        user_id = session.authenticate(authorization, "orders:read").user_id if authorization else None
+        user_id = member_of(request, "orders:read").user_id if is_signed_in(request) else None
         trade = selectors.trade(reading.identifier(trade_id, missing))
         if trade is None:
             raise missing

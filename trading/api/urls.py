@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
+from trading.api import payments
 from trading.api.balances import BalancesView, LedgerView
 from trading.api.batch import BatchView
 from trading.api.orders import CancelAfterView, OrdersView, OrderView
+from trading.api.solvency import SolvencyView
 from trading.api.symbols import SymbolsView
 from trading.api.trades import MyTradesView, TradesView, TradeView
 
@@ -21,4 +23,9 @@ urlpatterns = [
     path("symbols", SymbolsView.as_view()),
     path("balances", BalancesView.as_view()),
     path("ledger", LedgerView.as_view()),
+    path("deposits", payments.DepositsView.as_view()),
+    path("deposits/<str:deposit_id>", payments.OneDepositView.as_view()),
+    path("withdrawals", payments.WithdrawalsView.as_view()),
+    path("withdrawals/<str:withdrawal_id>", payments.OneWithdrawalView.as_view()),
+    path("solvency", SolvencyView.as_view()),
 ]

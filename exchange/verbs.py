@@ -1,0 +1,111 @@
+"""What somebody of the staff does with one row: buttons below the fields of its page, each with a small form.
+
+    class WithdrawalAdmin(VerbsAdmin, TenantAdmin, ReadOnlyAdmin):
+        def verbs(self, request, row): return [Verb("reject", _("Reject"), ReasonForm)]
+        def act(self, request, row, verb, given): …; return _("Rejected.")
+
+Rows that nobody may see are not there for a button either; a button that the page does not offer does nothing. `act`
+raises one of `refusals` to say why it did not; its text is shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Reason"), max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
+    )
+
+
+class ReferenceForm(forms.Form):
+    reference = forms.CharField(label=_("Reference"), max_length=100, widget=UnfoldAdminTextInputWidget())
+
+
+class Verb(NamedTuple):
+    """`name` stands in the address; `form` asks for what it needs, None for a mere button."""
+
+    name: str
+    label: Any
+    form: type[forms.Form] | None = None
+
+
+class VerbsAdmin:
+    """Goes before ModelAdmin."""
+
+    refusals: ClassVar[tuple[type[Exception], ...]] = ()
+    change_form_outer_after_template = "backoffice/verbs.html"
+
+    def verbs(self, request: HttpRequest, row: Any) -> list[Verb]:
+        """What whoever looks may do with `row` now."""
+        raise NotImplementedError
+
+    def act(self, request: HttpRequest, row: Any, verb: str, given: dict[str, Any]) -> str:
+        """Do it, in a transaction of its own; what to say. Raises one of `refusals`."""
+        raise NotImplementedError
+
+    def get_urls(self) -> list[URLPattern]:
+        site, opts = self.admin_site, self.opts  # type: ignore[attr-defined]
+        own = path(
+            "<path:object_id>/do/<slug:verb>/",
+            site.admin_view(self.do),
+            name=f"{opts.app_label}_{opts.model_name}_do",
+        )
+        return [own, *super().get_urls()]  # type: ignore[misc]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        if row is not None and self.has_view_permission(request, row):  # type: ignore[attr-defined]
+            verbs = [
+                {"name": verb.name, "label": verb.label, "fields": form, "address": self._address(row, verb)}
+                for verb in self.verbs(request, row)
+                for form in [verb.form(prefix=verb.name) if verb.form else None]
+            ]
+            extra_context = {**(extra_context or {}), "verbs": verbs}
+        response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc]
+        return response
+
+    def do(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        if row is None or not self.has_view_permission(request, row):  # type: ignore[attr-defined]
+            raise Http404(object_id)
+        offered = next((each for each in self.verbs(request, row) if each.name == verb), None)
+        if offered is None:
+            messages.error(request, _("This cannot be done with it now, or not by you."))
+        elif (given := self._given(request, offered)) is not None:
+            try:
+                messages.success(request, self.act(request, row, verb, given))
+            except self.refusals as error:
+                messages.error(request, str(error))
+        opts = self.opts  # type: ignore[attr-defined]
+        return HttpResponseRedirect(
+            reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[row.pk])
+        )
+
+    def _given(self, request: HttpRequest, verb: Verb) -> dict[str, Any] | None:
+        """What the form says; None, and a message, if it says something that cannot be."""
+        if verb.form is None:
+            return {}
+        form = verb.form(request.POST, prefix=verb.name)
+        if form.is_valid():
+            return form.cleaned_data
+        for name, errors in form.errors.items():
+            label = form.fields[name].label or name if name in form.fields else ""
+            messages.error(request, f"{label}: {' '.join(map(str, errors))}")
+        return None
+
+    def _address(self, row: Any, verb: Verb) -> str:
+        opts = self.opts  # type: ignore[attr-defined]
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_do", args=[row.pk, verb.name])

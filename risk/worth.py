@@ -1,0 +1,37 @@
+"""What one unit of each asset is worth in a currency at this moment, read by SQL from market data's tables.
+
+A price is the one that market data has last told, ours or the outside market's; where there is none, that of the last
+trade.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db import connection
+
+from risk.ways import Path, paths, rate
+
+_MARKETS = """
+    SELECT i.symbol, b.code, q.code, coalesce(p.price, c.price, (
+           SELECT t.price FROM trading_trade t WHERE t.instrument_id = i.id ORDER BY t.number DESC LIMIT 1))
+      FROM trading_instrument i JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id
+      LEFT JOIN marketdata_price p ON p.instrument_id = i.id
+      LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id"""
+
+
+class Worth(NamedTuple):
+    """By asset; one that nothing is known of is in neither. `ways` says by which markets."""
+
+    ways: dict[str, Path]
+    rates: dict[str, Decimal]
+
+
+def prices(currency: str) -> Worth:
+    with connection.cursor() as cursor:
+        cursor.execute(_MARKETS)
+        priced = [row for row in cursor.fetchall() if row[3] is not None]
+    ways = paths([row[:3] for row in priced], currency)
+    by_symbol = {row[0]: row[3] for row in priced}
+    return Worth(ways, {asset: rate(way, by_symbol) for asset, way in ways.items()})
