@@ -3,8 +3,8 @@
 `ApiView` is DRF's `APIView` only so that drf-spectacular can describe it: `dispatch` leaves out DRF's
 request, negotiation and renderers, which cost more than the rest of an order's way through the web process. A
 handler gets Django's own request (with `member` and `trace_id`) and returns an `HttpResponse`, mostly through
-`answer`. Callers are known by bearer tokens alone, never by cookies, so CSRF does not apply
-(`APIView.as_view` exempts it).
+`answer`. Callers are known by bearer tokens or by the signature of an API key, never by cookies, so CSRF does
+not apply (`APIView.as_view` exempts it).
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from django.http.response import HttpResponseBase
 from rest_framework.views import APIView
 
 from exchange import decoding
+from exchange.audit import origin
 from exchange.errors import Problem, database_unavailable, unexpected
+from exchange.keys import signed
 from exchange.members import rate, session
 from exchange.members.session import Member
 from exchange.schema import ApiSchema
@@ -47,18 +49,24 @@ class ApiView(APIView):
     """Subclasses set `permission` and write `get`, `post`, `put`, `patch` or `delete`."""
 
     permission: ClassVar[str | None] = None  # such as "orders:write"; None: public
+    keys_allowed: ClassVar[bool] = True  # False: only who has signed in
     schema = ApiSchema()
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        member: Member | None = None
         try:
             method = request.method.lower()
             handler = getattr(self, method, None) if method in self.http_method_names else None
             if handler is None:
                 raise self._not_allowed(request.method)
             if self.permission is not None:
-                request.member = session.authenticate(request.META.get("HTTP_AUTHORIZATION"), self.permission)
+                member = request.member = member_of(request, self.permission)
+                if member.key_id and not self.keys_allowed:
+                    raise Problem(403, "sign_in_required", "No API key may do this: sign in.")
             response: HttpResponseBase = handler(request, *args, **kwargs)
         except Problem as problem:
+            if problem.status == 403 and member is not None and member.key_id:
+                signed.note_refusal(request, member, problem.code)
             return problem.response(trace_id(request))
         except _DATABASE_AWAY as error:
             log.warning("database unavailable", error=str(error).strip())
@@ -92,6 +100,27 @@ class NotFoundView(ApiView):
         )
 
 
+def member_of(request: HttpRequest, permission: str) -> Member:
+    """Who sent the request, by the access token it has or else by the API key that signed it. Raises Problem."""
+    authorization = request.META.get("HTTP_AUTHORIZATION")
+    if authorization is None and signed.KEY_HEADER in request.META:
+        member = signed.authenticate(request, permission, _read)
+    else:
+        member = session.authenticate(authorization, permission)
+    origin.identify(
+        actor=member.user_id,
+        role=member.role,
+        institution=member.institution_id or "",
+        key_id=member.key_id,
+    )
+    return member
+
+
+def is_signed_in(request: HttpRequest) -> bool:
+    """Whether a request says who sent it, rightly or not: for views that are public as well."""
+    return "HTTP_AUTHORIZATION" in request.META or signed.KEY_HEADER in request.META
+
+
 def trace_id(request: HttpRequest) -> str:
     """The request's trace id; empty outside `exchange.middleware.Trace`."""
     return getattr(request, "trace_id", "")
@@ -121,6 +150,10 @@ def raw_body(request: HttpRequest) -> bytes:
         )
     if "HTTP_TRANSFER_ENCODING" in request.META:
         raise Problem(411, "length_required", "Send the body with a Content-Length.")
+    return _read(request)
+
+
+def _read(request: HttpRequest) -> bytes:
     try:
         return request.body
     except RequestDataTooBig:

@@ -18,6 +18,11 @@ from drf_spectacular.utils import OpenApiResponse
 
 from exchange.errors import CONTENT_TYPE, FieldError
 
+SIGNING = (
+    "A request that is signed with an API key: X-API-Key has the key's id, and X-API-Timestamp, X-API-Window and "
+    "X-API-Signature come with it. What is signed, with examples and a client: docs/api_keys.md."
+)
+
 _TEMPLATE = "#/components/schemas/{name}"
 _registered: dict[str, Any] = {}
 
@@ -71,7 +76,11 @@ class ApiSchema(AutoSchema):
     """Adds to each operation what its view's base does: sign-in, and the problems of any request."""
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        return [{"bearer": []}] if getattr(self.view, "permission", None) else [{}]
+        if not getattr(self.view, "permission", None):
+            return [{}]
+        return (
+            [{"bearer": []}, {"apiKey": []}] if getattr(self.view, "keys_allowed", True) else [{"bearer": []}]
+        )
 
     def get_description(self) -> str:  # type: ignore[override]
         """The handler's docstring; a view's own is about its code."""
@@ -104,5 +113,8 @@ def add_components(result: dict[str, Any], generator: Any, request: Any, public:
     _, schemas = msgspec.json.schema_components(_registered.values(), ref_template=_TEMPLATE)
     components = result.setdefault("components", {})
     components["schemas"] = dict(sorted((components.get("schemas", {}) | schemas).items()))
-    components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": SIGNING},
+    }
     return result

@@ -18,6 +18,7 @@ from django.urls import get_resolver  # noqa: E402 - needs Django's settings
 
 from exchange import metrics  # noqa: E402
 from exchange.env import env  # noqa: E402
+from exchange.keys import uses  # noqa: E402
 
 
 def end_with(parent: multiprocessing.process.BaseProcess) -> None:
@@ -35,4 +36,5 @@ if supervisor is not None:
     threading.Thread(target=end_with, args=[supervisor], name="end with parent", daemon=True).start()
 get_resolver().url_patterns  # noqa: B018 - imports every view now and not at the first request
 metrics.serve(env.exchange_metrics_port)
+uses.start()
 gc.freeze()  # what is loaded now stays: later collections need not look at it

@@ -7,7 +7,7 @@ import msgspec
 from exchange.members.models import User
 from trading.api.shapes import plain
 from trading.catalog import catalog
-from trading.models import FeeSchedule
+from trading.fees import in_force
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -24,7 +24,8 @@ def of(user: User) -> dict[str, Rates]:
     """By symbol: the instrument's own schedule, else the institution's general one, else no fees."""
     schedules = {
         row.instrument_id: Rates(plain(row.maker), plain(row.taker))
-        for row in FeeSchedule.objects.filter(institution=user.institution_id)
+        for row in in_force().filter(institution=user.institution_id)
+        if row.maker is not None and row.taker is not None
     }
     general = schedules.get(None, NONE)
     return {market.symbol: schedules.get(market.id, general) for market in catalog.markets()}

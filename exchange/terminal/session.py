@@ -17,11 +17,13 @@ from datetime import timedelta
 from functools import wraps
 
 import msgspec
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
 from rest_framework_simplejwt.settings import api_settings
 
 from exchange.api import answer, trace_id
+from exchange.audit import signs
 from exchange.errors import Problem
 from exchange.members import api, devices, tokens
 from exchange.members.models import User
@@ -65,7 +67,17 @@ def session(request: HttpRequest) -> HttpResponse:
         return _sign_in(request)
     if request.method == "PUT":
         return _refresh(request)
+    _record_sign_out(request)
     return _signed_out()
+
+
+def _record_sign_out(request: HttpRequest) -> None:
+    try:
+        user = api.refreshed(request.COOKIES.get(COOKIE, ""))
+    except Problem:
+        return  # nobody was signed in any more
+    with transaction.atomic():
+        signs.tell("sign_out", user)
 
 
 def _sign_in(request: HttpRequest) -> HttpResponse:

@@ -46,10 +46,12 @@ const moment = new Intl.DateTimeFormat(language, {
   second: "2-digit",
   hourCycle: "h23",
 });
+const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
 const long = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" });
 
 export const time = (text) => clock.format(new Date(text));
 export const dayTime = (text) => moment.format(new Date(text));
+export const date = (text) => day.format(new Date(text));
 export const fullTime = (text) => long.format(new Date(text));
 
 /** For the chart: a formatter of Intl for these options, which takes seconds since the epoch. */

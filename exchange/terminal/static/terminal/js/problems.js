@@ -34,6 +34,8 @@ const TEXTS = {
   invalid_credentials: () => gettext("No active user has this e-mail and password."),
   not_authenticated: () => gettext("Sign in first."),
   invalid_token: () => gettext("Your session has ended: sign in again."),
+  too_many_api_keys: () => gettext("You have as many API keys as one may have: revoke one first."),
+  not_a_trader: () => gettext("Only traders have API keys."),
   forbidden: () => gettext("You may not do this."),
   no_institution: () => gettext("Your user has no account to trade with."),
   database_unavailable: () => gettext("The exchange does not answer; try again in a moment."),
@@ -63,6 +65,7 @@ export function explain(problem) {
 export function reasonText(reason) {
   const texts = {
     USER_CANCELLED: () => gettext("cancelled by you"),
+    OPERATOR_CANCELLED: () => gettext("cancelled by the exchange"),
     IOC_REST: () => gettext("rest not filled at once"),
     MARKET_REST: () => gettext("rest outside the price collar"),
     SELF_TRADE: () => gettext("would trade with your own order"),
@@ -72,6 +75,7 @@ export function reasonText(reason) {
     NO_LIQUIDITY: () => gettext("nobody to trade with"),
     MARKET_HALTED: () => gettext("market halted"),
     USER_BLOCKED: () => gettext("you may place no orders"),
+    KYC_LEVEL: () => gettext("not identified far enough"),
     RISK_SCORE: () => gettext("no further risk allowed"),
     MAX_ORDER_NOTIONAL: () => gettext("above the limit of one order"),
     PRICE_BAND: () => gettext("price too far from the reference"),
