@@ -18,11 +18,14 @@ HANDLERS: dict[str, dict[tuple[str, str], str]] = {
         (ORDERS, "ORDER_STATUS_CHANGED"): "exchange.notifications.handlers.orders",
         (ACCOUNTS, "DEPOSITED"): "exchange.notifications.handlers.deposits",
         (ACCOUNTS, "SIGNED_IN"): "exchange.notifications.handlers.sign_ins",
+        (ACCOUNTS, "WITHDRAWAL_STATUS_CHANGED"): "exchange.notifications.handlers.withdrawals",
     },
     "surveillance": {
         (TRADES, "TRADE_EXECUTED"): "risk.handlers.traded",
         (ORDERS, "ORDER_STATUS_CHANGED"): "risk.handlers.ordered",
         (ACCOUNTS, "DEPOSITED"): "risk.handlers.deposited",
+        (ACCOUNTS, "ADJUSTED"): "risk.handlers.deposited",
+        (ACCOUNTS, "WITHDRAWAL_STATUS_CHANGED"): "risk.handlers.deposited",
     },
     "analytics": {
         (TRADES, "TRADE_EXECUTED"): "exchange.analytics.volume.add_trades",

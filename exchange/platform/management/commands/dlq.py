@@ -20,7 +20,7 @@ from exchange.platform.dispatch import HANDLERS, handlers
 class Command(BaseCommand):
     help = (
         "Lists dead letters, or hands those that wait to their group's handlers again, and to nobody else. "
-        "Exit code 1 if one failed again."
+        "Exit code 0: done; 1: one failed again; 2: bad usage, or Kafka does not answer."
     )
     requires_system_checks = []
 
@@ -28,7 +28,9 @@ class Command(BaseCommand):
         action = parser.add_mutually_exclusive_group(required=True)
         action.add_argument("--list", action="store_true", help="show them")
         action.add_argument("--replay", action="store_true", help="handle those that wait")
-        parser.add_argument("--topic", nargs="+", choices=TOPICS, default=TOPICS, metavar="TOPIC")
+        parser.add_argument(
+            "--topic", nargs="+", choices=TOPICS, default=TOPICS, metavar="TOPIC", help="of these only"
+        )
         parser.add_argument("--group", choices=list(HANDLERS), metavar="GROUP", help="of this group only")
         parser.add_argument("--id", nargs="+", metavar="ID", help="only these: ids of letters or of events")
         parser.add_argument("--dry-run", action="store_true", help="with --replay: say what would be done")
@@ -42,7 +44,7 @@ class Command(BaseCommand):
         try:
             letters = [letter for letter in read(options["topic"]) if _wanted(letter, options)]
         except KafkaException as error:
-            raise CommandError(f"Kafka: {error}") from error
+            raise CommandError(f"Kafka: {error}", returncode=2) from error
         found = states(letters, HANDLERS)
         rows = [_row(letter, found[letter.id]) for letter in letters]
         if options["replay"]:

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         logging.getLogger("daphne").setLevel(logging.WARNING)
         metrics.serve(env.exchange_metrics_port + metrics.STREAM_OFFSET)
         from exchange.asgi import application
+        from exchange.keys import uses
         from marketdata.stream.consumer import hub
         from marketdata.stream.server import FeedServer  # before anything imports Twisted's usual reactor
 
@@ -56,12 +57,12 @@ class Command(BaseCommand):
             websocket_timeout=-1,
             websocket_max_message_size=MAX_FRAME,
             websocket_max_frame_size=MAX_FRAME,
-            proxy_forwarded_address_header=env.exchange_ws_forwarded_header or None,
             server_name="exchange",
             verbosity=0,
             ready_callable=ready,
             before_stop=hub.close,
         )
+        uses.start()
         server.run()
         if failures or not server.listening_addresses:
             sys.exit(1)
