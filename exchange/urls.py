@@ -7,6 +7,8 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from exchange import health, pages
 from exchange.api import NotFoundView
+from exchange.keys import api as keys
+from exchange.kyc import api as kyc
 from exchange.members import api as members
 from exchange.notifications import api as notifications
 from marketdata.api.urls import udf_urlpatterns
@@ -17,8 +19,11 @@ handler500 = pages.failed
 api: list[URLPattern | URLResolver] = [
     path("auth/token", members.TokenView.as_view()),
     path("auth/token/refresh", members.RefreshView.as_view()),
+    path("keys", keys.KeysView.as_view()),
+    path("keys/<str:key_id>", keys.OneKeyView.as_view()),
     path("health/live", health.LiveView.as_view()),
     path("health/ready", health.ReadyView.as_view()),
+    path("kyc", kyc.KycView.as_view()),
     path("notifications", notifications.NotificationsView.as_view()),
     path("notifications/preferences", notifications.PreferencesView.as_view()),
     path("", include("trading.api.urls")),
@@ -35,6 +40,7 @@ urlpatterns = [
     path("api/asyncapi/events", pages.asyncapi_events, name="asyncapi-events"),
     path("api/docs", pages.swagger, name="docs"),
     path("api/redoc", pages.redoc, name="redoc"),
+    path("admin/", include("exchange.backoffice.urls")),
     path("admin/", admin.site.urls),
     path("", include("exchange.terminal.urls")),
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from exchange.events import audit
+from exchange.audit import log as audit
 from exchange.members.models import Institution, User
 from risk.models import Block
 

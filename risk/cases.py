@@ -13,7 +13,8 @@ import msgspec
 from django.db import connection, transaction
 from django.utils import timezone
 
-from exchange.events import audit, outbox
+from exchange.audit import log as audit
+from exchange.events import outbox
 from exchange.members.models import User
 from risk import due
 from risk import evidence as evidence_of

@@ -12,18 +12,19 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from exchange.members.models import User
+from exchange.members.tenancy import TenantAdmin, TenantRelatedFilter, rows_of, visible
 from matching.admin import ReadOnlyAdmin
-from risk import cases, dossier
+from risk import cases, dossier, own_side
 from risk.models import Alert, Case
 from risk.models.cases import CLOSED, UNDER_WAY, State
 
-PERMISSION = "risk.change_case"
+PERMISSION = "cases.work"
 
 
 class NoteForm(forms.Form):
@@ -42,6 +43,17 @@ class DecisionForm(forms.Form):
         super().__init__(*args, **kwargs)
         closing = [State(state) for state in dossier.choices(case) if state in CLOSED]
         self.fields["verdict"].choices = [(state.value, state.label) for state in closing]  # type: ignore[attr-defined]
+
+
+class Assignee(TenantRelatedFilter):
+    """Of those who may have cases, not of all users."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        staff = rows_of(User, model_admin.admin_site, request.user) & Q(is_staff=True)
+        choices: list[tuple[str, Any]] = field.get_choices(
+            include_blank=False, ordering=["email"], limit_choices_to=staff
+        )
+        return choices
 
 
 class Standing(admin.SimpleListFilter):
@@ -64,7 +76,8 @@ class Standing(admin.SimpleListFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(ReadOnlyAdmin):
+class CaseAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = "user__institution"
     list_display = [
         "id",
         "severity",
@@ -77,7 +90,7 @@ class CaseAdmin(ReadOnlyAdmin):
         "assignee",
         "opened_at",
     ]
-    list_filter = [Standing, "kind", "severity", "assignee"]
+    list_filter = [Standing, "kind", "severity", ("assignee", Assignee)]
     list_select_related = ["user", "assignee"]
     search_fields = ["=id", "user__email"]
     fields = [
@@ -119,8 +132,10 @@ class CaseAdmin(ReadOnlyAdmin):
             raise Http404(verb)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(PERMISSION):
+        if not self.may(request, PERMISSION):
             raise PermissionDenied
+        if not self.get_queryset(request).filter(pk=case_id).exists():
+            raise Http404(str(case_id))
         try:
             with transaction.atomic():
                 said = VERBS[verb](request, case_id)
@@ -133,13 +148,14 @@ class CaseAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = "user__institution"
     list_display = ["id", "raised_at", "kind", "severity", "user", "symbol", "score", "times", "case"]
     list_filter = ["kind", "severity"]
     list_select_related = ["user", "case"]
-    search_fields = ["user__email", "dedup"]
+    search_fields = ["user__email"]
     ordering = ["-id"]
-    exclude = ["picture", "evidence"]  # on its case's page
+    exclude = ["picture", "evidence", "detail", "dedup"]  # on its case's page; may name others' users
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
         return super().get_queryset(request).defer("picture", "evidence")
@@ -159,9 +175,15 @@ def _dossier(request: HttpRequest, case: Case) -> dict[str, Any]:
             "picture": dossier.picture(alert),
             "tables": dossier.tables(alert),
         }
-        for alert in dossier.alerts(case)
+        for alert in _alerts(request, case)
     ]
     return {"alerts": alerts, "notes": dossier.notes(case), "forms": _forms(request, case)}
+
+
+def _alerts(request: HttpRequest, case: Case) -> list[Alert]:
+    institution = visible(request.user)
+    found = dossier.alerts(case)
+    return found if institution is None else [own_side.of(alert, institution) for alert in found]
 
 
 def _forms(request: HttpRequest, case: Case) -> list[dict[str, Any]]:

@@ -51,14 +51,18 @@ class Refresher:
 
     def _run(self) -> None:
         connection: psycopg.Connection[Any] | None = None
+        well = True
         pause = threading.Event()  # never set: a process ends without asking this thread
         while not pause.wait(LOOK_SECONDS):
             try:
                 if connection is None or connection.closed:
                     connection = connect("exchange gate")
                 self.refresh(connection)
+                well = True
             except (psycopg.Error, redis.RedisError) as error:
-                log.warning("the gate was not refreshed", error=str(error).split("\n")[0])
+                if well:
+                    log.warning("the gate is not refreshed", error=str(error).split("\n")[0])
+                well = False
                 if connection is not None:
                     connection.close()
 

@@ -27,7 +27,7 @@ def ordered(events: list[Event]) -> None:
 
 @in_batches
 def deposited(events: list[Event]) -> None:
-    """DEPOSITED: a portfolio is worth more."""
+    """DEPOSITED, ADJUSTED, WITHDRAWAL_STATUS_CHANGED: a portfolio is worth something else."""
     due.mark(_user(event) for event in events)
 
 

@@ -11,8 +11,9 @@ from django.forms.models import model_to_dict
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from exchange.events import audit
+from exchange.audit import log as audit
 from exchange.members.models import User
+from exchange.members.tenancy import TenantAdmin
 from matching.admin import ReadOnlyAdmin
 from matching.core.scale import trim
 from risk.models import Parameters, Portfolio, Position, Score
@@ -41,7 +42,8 @@ class FiguresAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Position)
-class PositionAdmin(FiguresAdmin):
+class PositionAdmin(TenantAdmin, FiguresAdmin):
+    tenant = "user__institution"
     list_display = ["user", "symbol", "quantity", "cost", "average", "realised", "trades", "changed_at"]
     list_filter = ["symbol"]
     list_select_related = ["user"]
@@ -55,7 +57,8 @@ class PositionAdmin(FiguresAdmin):
 
 
 @admin.register(Portfolio)
-class PortfolioAdmin(FiguresAdmin):
+class PortfolioAdmin(TenantAdmin, FiguresAdmin):
+    tenant = "user__institution"
     list_display = [
         "user",
         "value",
@@ -78,7 +81,8 @@ class PortfolioAdmin(FiguresAdmin):
 
 
 @admin.register(Score)
-class ScoreAdmin(ReadOnlyAdmin):
+class ScoreAdmin(TenantAdmin, ReadOnlyAdmin):
+    tenant = "user__institution"
     list_display = ["user", "score", "parts", "reckoned_at"]
     list_select_related = ["user"]
     search_fields = ["user__email"]
@@ -86,9 +90,10 @@ class ScoreAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Parameters)
-class ParametersAdmin(ModelAdmin):
+class ParametersAdmin(TenantAdmin, ModelAdmin):
     """One row. It counts from the next valuation on."""
 
+    tenant = None
     list_display = ["__str__", "currency", "interval", "horizon", "least_observations", "concentration"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -13,15 +13,16 @@ from django.http import HttpRequest
 from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
 
-from exchange.events import audit
+from exchange.audit import log as audit
 from exchange.ids import uuid7
 from exchange.members.models import User
+from exchange.members.tenancy import TenantAdmin
 from risk.models import OwnerLink, SurveillanceRule
 from risk.surveillance.records import Kind
 from risk.surveillance.thresholds import KINDS, parse
 
 
-class Audited(ModelAdmin):
+class Audited(TenantAdmin, ModelAdmin):
     """Writes what a change was, in the transaction that makes it."""
 
     name = ""
@@ -96,6 +97,7 @@ class RuleForm(forms.ModelForm):
 
 @admin.register(SurveillanceRule)
 class SurveillanceRuleAdmin(Audited):
+    tenant = "institution"
     name = "SURVEILLANCE_RULE"
     facts = ("kind", "institution_id", "enabled", "severity", "thresholds")
     form = RuleForm
@@ -134,6 +136,7 @@ class SurveillanceRuleAdmin(Audited):
 
 @admin.register(OwnerLink)
 class OwnerLinkAdmin(Audited):
+    tenant = "user__institution"
     name = "OWNER_LINK"
     facts = ("owner_key", "note")
     list_display = ["user", "owner_key", "note"]

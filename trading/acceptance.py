@@ -18,12 +18,13 @@ from typing import Any
 
 import psycopg
 
+from exchange.audit.origin import Origin, current
 from exchange.database import NULL, Transaction, array, escape, transaction
 from exchange.events import outbox
 from matching.codec import Envelope, encode
 from matching.core.scale import minor_text
 from matching.core.types import Reason, Side
-from trading import messages
+from trading import messages, trail
 from trading.candidates import AT_MARKET, Candidate
 from trading.wallet import funding
 
@@ -76,6 +77,7 @@ class Change:
     hold_scale: int = 0
     reckoned_from: tuple[int, int] | None = None
     refused: str = ""
+    origin: Origin = field(default_factory=current)
 
 
 @dataclass(slots=True)
@@ -141,6 +143,7 @@ def _accept(
     tx.copy("trading_order", _ORDER_COLUMNS, [_line(candidate, now) for candidate in stored])
     if any(candidate.wallet_account for candidate in candidates):
         funding.record(tx, accepted, now)
+    trail.placed_and_changed(tx, accepted, changes)
     return accepted
 
 

@@ -1,6 +1,6 @@
 """Admin pages of what is traded, ordered and booked. What services write is to look at only.
 
-Lists of big tables are never counted. They are searched by what has an index: an id, or the user's e-mail.
+Lists of big tables are never counted, and searched by what has an index (`trading.finding`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,22 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 
+import trading.adjustments_admin
+import trading.fees_admin
+import trading.payments_admin  # noqa: F401 - the same
 from exchange import ids
+from exchange.members.tenancy import TenantAdmin, visible
 from matching.admin import ReadOnlyAdmin
 from matching.core.scale import trim
+from trading import finding, life
+from trading.market_admin import InstrumentActions, OrderActions
 from trading.models import (
     Account,
     Asset,
-    FeeSchedule,
     Instrument,
     Order,
     PendingCommand,
@@ -30,6 +36,8 @@ from trading.models import (
     Transaction,
 )
 from trading.models.fields import AmountField
+from trading.other_side import half_seen, transactions_of
+from trading.status import CLOSED, Status
 
 
 class Period(admin.SimpleListFilter):
@@ -45,13 +53,31 @@ class Period(admin.SimpleListFilter):
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(key, label) for key, (label, _) in self.SPANS.items()]
+        return [(key, label) for key, (label, _span) in self.SPANS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in self.SPANS:
             return queryset
-        _, span = self.SPANS[self.value() or ""]
+        _label, span = self.SPANS[self.value() or ""]
         return queryset.filter(id__gte=ids.floor(datetime.now(UTC) - span))
+
+
+class Standing(admin.SimpleListFilter):
+    """By status. What is not closed is found by the indexes of open orders, so few rows are read for few orders."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("open", _("Not closed")), *Status.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value == "open":
+            return queryset.filter(closed_at__isnull=True)
+        if value not in Status.values:
+            return queryset
+        return queryset.filter(status=value, closed_at__isnull=Status(value) not in CLOSED)
 
 
 Column = str | Callable[[Any], str | None]
@@ -84,33 +110,29 @@ class AmountsAdmin(ReadOnlyAdmin):
 
 
 class BigTableAdmin(AmountsAdmin):
-    """Newest first. `search_emails` names the users whose e-mail a search looks at."""
+    """Newest first. `meaning` says what a search term may mean, in ways that have an index."""
 
     ordering = ["-id"]
     search_fields = ["pk"]  # shows the box; `get_search_results` does the search
-    search_emails: ClassVar[list[str]] = []
-
-    @property
-    def search_help_text(self) -> str:
-        return "An id or an e-mail address" if self.search_emails else "An id"
+    search_help_text = _("An id")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        if not term:
-            return queryset, False
+        return (queryset.filter(self.meaning(request, term)) if term else queryset), False
+
+    def meaning(self, request: HttpRequest, term: str) -> Q:
         try:
-            return queryset.filter(self.by_id(UUID(term))), False
-        except ValueError:  # no id
-            emails: list[Any] = [(f"{name}__email", term.lower()) for name in self.search_emails]
-        return (queryset.filter(Q.create(emails, connector=Q.OR)) if emails else queryset.none()), False
+            return self.by_id(UUID(term))
+        except ValueError:
+            return Q(pk__in=[])
 
     def by_id(self, wanted: UUID) -> Q:
         return Q(pk=wanted)
 
 
-class KeptAdmin(ModelAdmin):
+class KeptAdmin(TenantAdmin, ModelAdmin):
     """Rows that others point to: never deleted. `fixed` cannot be changed once they exist."""
 
     fixed: ClassVar[list[str]] = []
@@ -124,6 +146,7 @@ class KeptAdmin(ModelAdmin):
 
 @admin.register(Asset)
 class AssetAdmin(KeptAdmin):
+    tenant = None
     list_display = ["code", "name", "scale"]
     search_fields = ["code", "name"]
     ordering = ["code"]
@@ -131,15 +154,28 @@ class AssetAdmin(KeptAdmin):
 
 
 @admin.register(Instrument)
-class InstrumentAdmin(KeptAdmin):
-    """The status is changed by the halt and resume commands, which pass through the matcher."""
+class InstrumentAdmin(InstrumentActions, KeptAdmin):
+    """Status and group are changed by the buttons, which pass through the matcher. A new one trades at once."""
 
-    list_display = ["symbol", "status", "group", "tick_size", "lot_size", "min_notional", "collar"]
+    tenant = None
+    list_display = [
+        "symbol",
+        "status",
+        "status_reason",
+        "group",
+        "tick_size",
+        "lot_size",
+        "min_notional",
+        "collar",
+    ]
     list_filter = ["status", "group"]
     list_select_related = ["group"]
     search_fields = ["symbol"]
     fields = [
         "symbol",
+        "status",
+        "status_reason",
+        "group",
         "base",
         "quote",
         "tick_size",
@@ -148,22 +184,23 @@ class InstrumentAdmin(KeptAdmin):
         "max_quantity",
         "min_notional",
         "collar",
-        "group",
-        "status",
+        "market_symbol",
+        "trigger_source",
     ]
-    readonly_fields = ["status"]
+    readonly_fields = ["status", "status_reason"]
     fixed: ClassVar[list[str]] = ["symbol", "base", "quote", "tick_size", "lot_size", "group"]
 
-
-@admin.register(FeeSchedule)
-class FeeScheduleAdmin(ModelAdmin):
-    list_display = ["institution", "instrument", "maker", "taker"]
-    list_filter = ["institution", "instrument"]
-    list_select_related = ["institution", "instrument"]
+    def save_model(self, request: HttpRequest, obj: Instrument, form: Any, change: bool) -> None:
+        """What was changed on the form and nothing else: its matcher may write the status meanwhile."""
+        if change:
+            obj.save(update_fields=form.changed_data)
+        else:
+            super().save_model(request, obj, form, change)
 
 
 @admin.register(Order)
-class OrderAdmin(BigTableAdmin):
+class OrderAdmin(OrderActions, TenantAdmin, BigTableAdmin):
+    tenant = "user__institution"
     list_display = [
         "number",
         "created_at",
@@ -177,13 +214,29 @@ class OrderAdmin(BigTableAdmin):
         "status",
         "reason",
     ]
-    list_filter = [Period, "instrument", "status", "side", "type"]
+    list_filter = [Period, Standing, "instrument", "side", "type"]
     list_select_related = ["user", "instrument"]
-    search_emails: ClassVar[list[str]] = ["user"]
+    lookups = ("user", "status")
+    search_help_text = _("E-mail, order or trade id, number, client order id")
+    change_form_outer_before_template = "trading/order.html"
+
+    def meaning(self, request: HttpRequest, term: str) -> Q:
+        return finding.orders(term, visible(request.user))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        order = self.get_object(request, object_id)
+        if order is not None and self.has_view_permission(request, order):
+            extra_context = {**(extra_context or {}), "life": life.of(order, visible(request.user))}
+        return super().change_view(request, object_id, form_url, extra_context)
 
 
 @admin.register(Trade)
-class TradeAdmin(BigTableAdmin):
+class TradeAdmin(TenantAdmin, BigTableAdmin):
+    """Between two institutions, the staff of each see their own side."""
+
+    tenant = ("buyer__institution", "seller__institution")
     list_display = [
         "number",
         "executed_at",
@@ -196,11 +249,30 @@ class TradeAdmin(BigTableAdmin):
     ]
     list_filter = [Period, "instrument"]
     list_select_related = ["instrument", "buyer", "seller"]
-    search_emails: ClassVar[list[str]] = ["buyer", "seller"]
+    lookups = ("buyer", "seller")
+    search_help_text = _("E-mail, trade or order id, number")
+    change_form_outer_before_template = "trading/trade.html"
+
+    def meaning(self, request: HttpRequest, term: str) -> Q:
+        return finding.trades(term, visible(request.user))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        trade = self.get_object(request, object_id)
+        if trade is not None and self.has_view_permission(request, trade):
+            extra_context = {**(extra_context or {}), "sides": life.sides(trade, visible(request.user))}
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Trade]:
+        trades = super().get_queryset(request)
+        institution = visible(request.user)
+        return trades if institution is None else half_seen(trades, institution)
 
 
 @admin.register(Account)
-class AccountAdmin(AmountsAdmin):
+class AccountAdmin(TenantAdmin, AmountsAdmin):
+    tenant = "institution"
     list_display = ["id", "kind", "institution", "user", "asset", "available", "held"]
     list_filter = ["kind", "institution", "asset"]
     list_select_related = ["institution", "user", "asset"]
@@ -218,9 +290,10 @@ def _owner(posting: Posting) -> str:
     return str(account.user or account.kind)
 
 
-class PostingInline(TabularInline):
+class PostingInline(TenantAdmin, TabularInline):
     """A transaction's postings are found by their range of ids, which is what has an index."""
 
+    tenant = "account__institution"
     model = Posting
     fields = ["account", "owner", "asset", "plain_amount"]
     readonly_fields = fields
@@ -246,18 +319,32 @@ class PostingInline(TabularInline):
 
 
 @admin.register(Transaction)
-class TransactionAdmin(BigTableAdmin):
+class TransactionAdmin(TenantAdmin, BigTableAdmin):
+    tenant = ()  # a transaction has no column that says so
+
+    @classmethod
+    def of_institution(cls, institution: UUID) -> Q:
+        return transactions_of(institution)
+
     list_display = ["id", "kind", "created_at", "trace_id"]
     list_filter = [Period, "kind"]
     inlines = [PostingInline]
+    change_form_outer_before_template = "trading/transaction.html"
 
 
 @admin.register(Posting)
-class PostingAdmin(BigTableAdmin):
+class PostingAdmin(TenantAdmin, BigTableAdmin):
+    tenant = "account__institution"
     list_display = ["id", "transaction_id", "owner", "asset", "amount"]
     list_filter = [Period, "asset"]
     list_select_related = ["account__user", "asset"]
-    search_emails: ClassVar[list[str]] = ["account__user"]
+    search_help_text = _("E-mail, id of a posting or of its transaction")
+
+    def meaning(self, request: HttpRequest, term: str) -> Q:
+        if "@" not in term:
+            return super().meaning(request, term)
+        accounts = Account.objects.filter(user__in=finding.users(term))
+        return Q(account__in=list(accounts.values_list("pk", flat=True)))
 
     def by_id(self, wanted: UUID) -> Q:
         return Q(id__range=_parts(str(wanted)))
@@ -268,7 +355,8 @@ class PostingAdmin(BigTableAdmin):
 
 
 @admin.register(PendingCommand)
-class PendingCommandAdmin(AmountsAdmin):
+class PendingCommandAdmin(TenantAdmin, AmountsAdmin):
+    tenant = None
     list_display = ["id", "group", "kind", "order_id", "held", "created_at"]
     list_filter = ["group", "kind"]
     ordering = ["created_at"]

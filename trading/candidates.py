@@ -14,6 +14,7 @@ from decimal import Decimal
 import redis
 from django.db.models import Max, Min
 
+from exchange.audit.origin import current
 from exchange.ids import uuid7
 from exchange.members.session import Member
 from exchange.redis import Circuit, client
@@ -26,7 +27,8 @@ from risk.counts import unit_places
 from risk.gate import Ask, Refusal
 from trading.accounts import account_book
 from trading.catalog import Market
-from trading.models import FeeSchedule, Order
+from trading.fees import in_force
+from trading.models import Order
 from trading.shapes import Draft
 from trading.status import RESTING
 
@@ -50,6 +52,7 @@ class Candidate:
         "maker_rate",
         "number",
         "order_id",
+        "origin",
         "reason",
         "receive_account",
         "taker_rate",
@@ -61,6 +64,7 @@ class Candidate:
         pays, gets = (market.quote, market.base) if buying else (market.base, market.quote)
         institution = member.institution_id or ""
         self.draft = draft
+        self.origin = current()
         self.institution = institution
         self.order_id = uuid7()
         self.number = 0
@@ -200,7 +204,8 @@ class _Fees:
                     int(row.maker.scaleb(6)),
                     int(row.taker.scaleb(6)),
                 )
-                for row in FeeSchedule.objects.all()
+                for row in in_force()
+                if row.maker is not None and row.taker is not None
             }
             self._read_at = time.monotonic()
         return self._rates.get((institution, instrument)) or self._rates.get((institution, None)) or (0, 0)

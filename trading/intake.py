@@ -28,8 +28,7 @@ from exchange.ids import uuid7
 from exchange.members.rate import Allowance, Charge, Spending, spend
 from exchange.members.session import Member
 from matching.codec import Envelope, OrderUpdate, Reply
-from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll, Halt, Resume
-from matching.core.types import MarketStatus
+from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll
 from risk.fresh import refresher
 from trading import amendments, orders
 from trading.acceptance import Accepted, Change, accept
@@ -380,16 +379,6 @@ def cancel_all(user_id: str, market: Market | None, trace_id: str) -> CancelledA
     views = orders.order_views(answered | open_orders.keys())  # read last: what is not late is in it
     cancelled = [view for _, view in sorted(views.items()) if view.status == Status.CANCELLED]
     return CancelledAll(cancelled, late)
-
-
-def set_market_status(market: Market, status: MarketStatus, trace_id: str) -> bool:
-    """Halt or resume a market, in the order of its commands; False if the matcher is late (it will be
-    done)."""
-    resuming = status is MarketStatus.TRADING
-    command = Resume(uuid7(), market.id) if resuming else Halt(uuid7(), market.id, status)
-    request = Request(changes=[Change(market.group, Envelope(command, trace_id, intake().replies.channel))])
-    intake().submit(request, lambda: not orders.any_command([command.id]))
-    return not orders.any_command([command.id])
 
 
 def _change(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from django.db import connection
+
 from exchange.database import Transaction
 from exchange.ids import part
 from matching.core.scale import minor_text
@@ -46,3 +48,18 @@ def write_transactions(tx: Transaction, entries: Entries) -> None:
 
 def write_postings(tx: Transaction, entries: Entries) -> None:
     tx.copy("trading_posting", "id, transaction_id, account_id, asset_id, amount", entries.postings)
+
+
+def book(entries: Entries) -> None:
+    """Write all of them in Django's open transaction: for what goes together with rows that Django writes."""
+    assert connection.in_atomic_block, "ledger rows commit with the change that they are about"
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO trading_transaction (id, kind, trace_id, created_at) VALUES (%s, %s, %s, %s)",
+            [line[:-1].split("\t") for line in entries.transactions],
+        )
+        cursor.executemany(
+            "INSERT INTO trading_posting (id, transaction_id, account_id, asset_id, amount)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            [line[:-1].split("\t") for line in entries.postings],
+        )

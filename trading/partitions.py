@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exchange.audit.partitions import TABLES as AUDIT
 from exchange.partitions import Partitioned
 
 _guard = "SELECT guard_table('{{partition}}', '{table}')"
@@ -16,7 +17,12 @@ TABLES = [
             "CREATE UNIQUE INDEX {partition}_number ON {partition} (instrument_id, number)",
         ),
     ),
-    Partitioned("trading_transaction", "month", (_guard.format(table="trading_transaction"),)),
+    Partitioned(
+        "trading_transaction",
+        "month",
+        (_guard.format(table="trading_transaction"), "SELECT note_unsealed_in('{partition}')"),
+    ),
     Partitioned("trading_posting", "month", (_guard.format(table="trading_posting"),)),
     Partitioned("events_outboxevent", "block"),
+    *AUDIT,
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 
 import django.db
@@ -17,7 +18,7 @@ from exchange.redis import client
 from exchange.redis import connect as redis_client
 from matching import stream
 from matching.snapshot import heartbeat_key
-from trading import cancelling
+from trading import cancelling, ledger_seal
 from trading.catalog import catalog
 from trading.dispatch import Dispatcher
 from trading.lost import LostCommands
@@ -30,6 +31,7 @@ from trading.wallet.closing import Closer
 
 log = structlog.get_logger(__name__)
 
+SEALING_SECONDS = 0.4  # of each two
 PATIENCE = 1.0  # seconds for an answer of Redis: a check has nothing better to do than to wait
 
 _lost = LostCommands()
@@ -126,3 +128,25 @@ def count_stops() -> list[str]:
     if wrong:
         log.info("stops differ, to be read anew", symbols=wrong)
     return wrong
+
+
+@shared_task(name="trading.seal_ledger")
+def seal_ledger() -> int:
+    """How many transactions. What fails is done by the next one."""
+    ends, total = time.monotonic() + SEALING_SECONDS, 0
+    try:
+        while time.monotonic() < ends and (sealed := ledger_seal.seal()):
+            total += sealed
+    except (psycopg.Error, django.db.Error) as error:
+        log.warning("ledger could not be sealed", error=str(error).split("\n")[0])
+    return total
+
+
+@shared_task(name="trading.anchor_ledger")
+def anchor_ledger() -> bool:
+    """Have the audit log say how far the ledger is sealed."""
+    try:
+        return ledger_seal.anchor()
+    except django.db.Error as error:
+        log.warning("the ledger's seals could not be anchored", error=str(error).split("\n")[0])
+        return False

@@ -18,15 +18,14 @@ from exchange.env import env
 from exchange.members.models import Institution, Role, User
 from exchange.redis import connect
 from matching.models import SymbolGroup
+from tests.staff import BACKEND, signed_in, staff
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def operator() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator@bank.example", "x"))
-    return client
+    return signed_in(staff())
 
 
 def text(path: str) -> str:
@@ -134,7 +133,7 @@ def test_the_admin_asks_to_sign_in_and_then_lists_everything(operator: Client) -
 
 def test_traders_have_no_way_into_the_admin() -> None:
     client = Client()
-    client.force_login(User.objects.create_user("trader@bank.example", "x"))
+    client.force_login(User.objects.create_user("trader@bank.example", "x"), backend=BACKEND)
     assert client.get("/admin/").status_code == 302
 
 
@@ -146,7 +145,6 @@ def test_an_operator_adds_a_user_changes_it_and_sets_a_password(operator: Client
         "password1": "a long one 42",
         "password2": "a long one 42",
         "institution": str(bank.pk),
-        "role": Role.TRADER,
     }
     response = operator.post("/admin/members/user/add/", new)
     assert response.status_code == 302, response.context["errors"]
@@ -156,15 +154,13 @@ def test_an_operator_adds_a_user_changes_it_and_sets_a_password(operator: Client
     assert operator.get(page).status_code == 200
     changed = {
         "email": user.email,
-        "institution": str(bank.pk),
-        "role": Role.TRADER,
         "order_rate": "50",
         "is_active": "on",
     }
     response = operator.post(page, changed)
     assert response.status_code == 302, response.context["errors"]
     user.refresh_from_db()
-    assert (user.order_rate, user.is_staff) == (50, False)
+    assert (user.order_rate, user.role, user.is_staff) == (50, Role.TRADER, False)
     password = {"password1": "another one 43", "password2": "another one 43", "usable_password": "true"}
     assert operator.post(f"/admin/members/user/{user.pk}/password/", password).status_code == 302
     user.refresh_from_db()

@@ -379,15 +379,7 @@ def test_a_late_matcher(live: Live, alice: Trader) -> None:
 
 def test_a_halted_market(live: Live, alice: Trader) -> None:
     resting = alice.buy("1", "50", symbol="ETH/USDT")
-    set_status = "\n".join(
-        [
-            "from matching.core.types import MarketStatus",
-            "from trading.catalog import catalog",
-            "from trading.intake import set_market_status",
-            "assert set_market_status(catalog.market('ETH/USDT'), MarketStatus.{}, 'test')",
-        ]
-    )
-    live.manage("shell", "--no-imports", "-c", set_status.format("HALTED"))
+    live.set_status("ETH/USDT", "HALTED")
     try:
         wait_for(lambda: symbol(live, "ETH/USDT"), lambda market: market["status"] == "HALTED")
         body = problem(alice.place("BUY", "1", "60", symbol="ETH/USDT"), 422, "market_halted")
@@ -396,7 +388,7 @@ def test_a_halted_market(live: Live, alice: Trader) -> None:
         problem(alice.http.patch(path, json={"price": "55"}), 409, "market_halted")
         assert alice.http.delete(path).status_code == 200
     finally:
-        live.manage("shell", "--no-imports", "-c", set_status.format("TRADING"))
+        live.set_status("ETH/USDT", "TRADING")
     wait_for(lambda: symbol(live, "ETH/USDT"), lambda market: market["status"] == "TRADING")
 
 

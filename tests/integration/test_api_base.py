@@ -158,7 +158,7 @@ def test_who_is_not_signed_in_is_told_how() -> None:
 
 
 def test_who_may_not_is_forbidden(trader: User, signed_in: Client) -> None:
-    User.objects.update(role="OPERATOR")
+    User.objects.update(role="SUPPORT", is_staff=True)
     problem(signed_in.post("/api/v1/orders"), 403, "forbidden")
 
 

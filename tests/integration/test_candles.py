@@ -16,13 +16,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from exchange import ids
 from exchange.database import connect
-from exchange.members.models import User
 from marketdata import depth
 from marketdata.candles import intervals, selectors
 from marketdata.candles.aggregate import aggregate
@@ -33,6 +31,7 @@ from marketdata.models import Candle, CandleCursor, DepthSnapshot, Interval
 from marketdata.tickers import selectors as tickers
 from marketdata.tickers.announce import Announcer
 from tests.market import PATIENCE, SYMBOL, Desk, eventually, open_desk, sql, unguarded
+from tests.staff import signed_in, staff
 from trading.models import Asset, Instrument
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -545,8 +544,7 @@ def test_admin_pages_are_to_look_at_only(tape: Tape, model: Any) -> None:
     tape.write(("100", "1", NOON))
     aggregate()
     depth.take()
-    client = Client()
-    client.force_login(User.objects.create_user("operator@test.exchange", is_staff=True, is_superuser=True))
+    client = signed_in(staff())
     page = f"admin:marketdata_{model._meta.model_name}"
     row = model.objects.order_by("-pk")[0]
     assert client.get(reverse(f"{page}_changelist")).status_code == 200

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -16,11 +17,12 @@ from django.test import Client
 from django.urls import reverse
 
 from exchange.ids import uuid7
-from exchange.members.models import Institution, User
+from exchange.members.models import Institution, Role, User
 from risk import cases, dossier, evidence
 from risk.cases import NotAllowed
 from risk.models import Alert, Case, CaseNote
 from risk.models.cases import CLOSED, TRANSITIONS, State
+from tests.staff import signed_in, staff
 
 pytestmark = pytest.mark.django_db
 
@@ -35,9 +37,7 @@ def trader(db: None) -> User:
 
 @pytest.fixture
 def officer(db: None) -> User:
-    return User.objects.create_user(
-        "officer@test.exchange", is_staff=True, is_superuser=True, role="OPERATOR"
-    )
+    return staff(Role.COMPLIANCE, email="officer@test.exchange")
 
 
 Raise = Callable[..., Alert]
@@ -209,7 +209,7 @@ def test_a_case_goes_its_way_and_each_step_is_audited(found: Raise, officer: Use
     last, first = outbox("audit.logs")[-1], outbox("audit.logs")[2]
     assert last["old"]["state"] == "INVESTIGATING" and last["new"]["state"] == "CLOSED_CONFIRMED"
     assert last["new"]["reason"] == "no other explanation" and last["resource"] == f"case/{case.pk}"
-    assert (first["address"], first["role"]) == ("10.0.0.9", "OPERATOR")
+    assert (first["address"], first["role"]) == ("10.0.0.9", "COMPLIANCE")
 
 
 def test_every_way_that_is_not_in_the_table_is_refused(found: Raise, officer: User) -> None:
@@ -352,9 +352,7 @@ def test_bad_usage_of_the_command(trader: User, officer: User, arguments: tuple[
 
 @pytest.fixture
 def operator(officer: User) -> Client:
-    client = Client()
-    client.force_login(officer)
-    return client
+    return signed_in(officer)
 
 
 def page(case: Case) -> str:
@@ -395,39 +393,61 @@ def test_an_operator_takes_notes_and_decides_a_case(found: Raise, operator: Clie
 
 
 def test_who_may_only_look_changes_nothing(found: Raise, officer: User) -> None:
-    from django.contrib.auth.models import Permission
-
     case = found().case
-    viewer = User.objects.create_user("viewer@test.exchange", is_staff=True)
-    viewer.user_permissions.add(Permission.objects.get(codename="view_case"))
-    client = Client()
-    client.force_login(viewer)
+    client = signed_in(staff(Role.AUDITOR))
     seen = client.get(page(case))
     assert seen.status_code == 200 and "Assign to me" not in seen.content.decode()
     assert act(client, case, "assign").status_code == 403
     assert client.get(reverse("admin:risk_case_act", args=[case.pk, "assign"])).status_code == 405
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(officer)
+    strict.cookies = signed_in(officer).cookies
     assert act(strict, case, "assign").status_code == 403
     assert act(client, case, "shred").status_code == 404
     assert Case.objects.get().state == "OPEN"
 
 
+def test_evidence_shows_staff_of_an_institution_their_own_side(found: Raise, trader: User) -> None:
+    other_bank = Institution.objects.create(code="other", name="Other")
+    other = User.objects.create_user("other@test.exchange", institution=other_bank)
+    ours, theirs, trade = (str(uuid4()) for _ in range(3))
+    evidence = {
+        "users": [{"id": str(trader.pk), "bought": "7"}, {"id": str(other.pk), "bought": "8.8125"}],
+        "trades": [{"id": trade, "buyer": str(trader.pk), "seller": str(other.pk)}],
+        "orders": [{"id": ours, "user": str(trader.pk)}, {"id": f"{theirs}@9", "user": str(other.pk)}],
+        "picture": SVG,
+    }
+    case = found(evidence=evidence, detail={"with": [str(other.pk)]}).case
+    own = signed_in(staff(Role.COMPLIANCE, trader.institution)).get(page(case)).content.decode()
+    for hidden in (str(other.pk), "other@test.exchange", theirs, "8.8125", "data:image"):
+        assert hidden not in own, hidden
+    for shown in (str(trader.pk), ours, trade, "another institution", "1 more that are not kept"):
+        assert shown in own, shown
+    everything = signed_in(staff(Role.AUDITOR)).get(page(case)).content.decode()
+    assert all(text in everything for text in (str(other.pk), theirs, "8.8125", "data:image"))
+    elsewhere = signed_in(staff(Role.COMPLIANCE, other_bank))
+    assert elsewhere.get(page(case)).status_code == 302
+    assert elsewhere.post(reverse("admin:risk_case_act", args=[case.pk, "assign"])).status_code == 404
+    assert Case.objects.get(pk=case.pk).assignee is None
+
+
 @pytest.mark.parametrize("model", ["position", "portfolio", "score", "parameters"])
-def test_the_pages_of_portfolios_open(operator: Client, trader: User, model: str) -> None:
+def test_the_pages_of_portfolios_open(trader: User, model: str) -> None:
     from risk.models import Parameters, Portfolio, Position, Score
 
     Position.objects.create(user=trader, symbol="BTC/USDT", quantity=3, cost=100)
     Portfolio.objects.create(user=trader, value=7, concentration=0.5)
     Score.objects.create(user=trader, score=9)
     Parameters.objects.create()
+    operator = signed_in(staff(Role.AUDITOR))
     keys = {"position": Position.objects.get().pk, "parameters": 1}
     assert operator.get(reverse(f"admin:risk_{model}_changelist")).status_code == 200
     answer = operator.get(reverse(f"admin:risk_{model}_change", args=[keys.get(model, trader.pk)]))
     assert answer.status_code == 200
 
 
-def test_a_change_of_parameters_is_audited(operator: Client, officer: User) -> None:
+def test_a_change_of_parameters_is_audited() -> None:
+    admin = staff(Role.PLATFORM_ADMIN)
+    operator = signed_in(admin)
     given = {
         "currency": "USDT",
         "interval": "1d",
@@ -442,7 +462,7 @@ def test_a_change_of_parameters_is_audited(operator: Client, officer: User) -> N
     }
     answer = operator.post(reverse("admin:risk_parameters_add"), given)
     assert answer.status_code == 302, answer.context["errors"]
-    told = outbox("audit.logs")[-1]
-    assert (told["action"], told["actor"], told["key"]) == ("risk.parameters", str(officer.pk), "platform")
+    (told,) = [each for each in outbox("audit.logs") if each["action"] == "risk.parameters"]
+    assert (told["actor"], told["key"]) == (str(admin.pk), "platform")
     assert (told["old"]["concentration"], told["new"]["concentration"]) == ("0.3", "0.4")
     assert operator.get(reverse("admin:risk_parameters_add")).status_code == 403

@@ -13,11 +13,11 @@ from django.core.management.base import CommandError
 
 from exchange.env import env
 from exchange.members import session, tokens
-from exchange.members.models import User
+from exchange.members.models import Institution, User
 from matching.models import SymbolGroup
 from trading.accounts import account_book
 from trading.catalog import catalog
-from trading.management.commands import demo
+from trading.management.commands import create_trader, demo
 from trading.models import Account, Instrument, Posting
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +26,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def demo_mode(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    monkeypatch.setattr(demo, "env", env.model_copy(update={"exchange_demo": True}))
+    for command in (demo, create_trader):
+        monkeypatch.setattr(command, "env", env.model_copy(update={"exchange_demo": True}))
     account_book.forget()
     catalog.forget()
     session.forget()
@@ -57,7 +58,7 @@ def balances(email: str) -> dict[str, Decimal]:
 
 
 def test_the_demo_loads_and_loading_again_changes_nothing() -> None:
-    assert "21 users and 80 deposits added" in run("demo")
+    assert "28 users and 80 deposits added" in run("demo")
     assert run("groups").split() == ["alpha", "beta"]
     groups = {row.symbol: row.group_id for row in Instrument.objects.all()}
     assert groups == {"BTC/USDT": "alpha", "ETH/USDT": "beta", "BTC/TRY": "beta"}
@@ -67,7 +68,12 @@ def test_the_demo_loads_and_loading_again_changes_nothing() -> None:
     }
     operator = User.objects.get(email="operator@demo.exchange")
     assert operator.check_password("demo-pass")
-    assert operator.is_superuser
+    staff = {user.email: user for user in User.objects.filter(is_staff=True)}
+    assert {email: (user.role, user.institution) for email, user in staff.items()} == {
+        email: (role, Institution.objects.filter(code=code).first())
+        for email, (role, code) in demo.STAFF.items()
+    }
+    assert not any(user.is_superuser for user in staff.values())
 
     Instrument.objects.filter(symbol="BTC/USDT").update(min_notional=7)
     postings = Posting.objects.count()
@@ -99,6 +105,16 @@ def test_a_trader_is_funded_and_can_use_its_token_at_once(few_traders: None) -> 
     member = session.authenticate(f"Bearer {made['token']}", "orders:write")
     assert (member.user_id, member.order_rate) == (made["user_id"], 500)
     assert User.objects.get(email="me@demo.exchange").check_password(made["password"])
+
+
+def test_nobody_is_funded_outside_demo_mode(monkeypatch: pytest.MonkeyPatch, few_traders: None) -> None:
+    run("demo")
+    monkeypatch.setattr(create_trader, "env", env.model_copy(update={"exchange_demo": False}))
+    with pytest.raises(CommandError, match="adjust") as raised:
+        create("rich@demo.exchange", "--fund", "USDT=1000000")
+    assert raised.value.returncode == 2
+    create("poor@demo.exchange")
+    assert balances("poor@demo.exchange") == {}
 
 
 def test_many_traders_by_a_pattern(few_traders: None) -> None:

@@ -109,7 +109,7 @@ def all_partitions(table: str) -> list[str]:
 # Postings: what a transaction takes, another account gets
 
 NEW_TRANSACTION = """INSERT INTO trading_transaction (id, kind, trace_id, created_at)
-                     VALUES (%s, 'ADJUSTMENT', '', now())"""
+                     VALUES (%s, 'DEPOSIT', '', now())"""
 NEW_POSTING = """INSERT INTO {table} (id, transaction_id, account_id, asset_id, amount)
                  SELECT %s, %s, id, asset_id, %s FROM trading_account WHERE id = %s"""
 RAW_POSTING = """INSERT INTO trading_posting (id, transaction_id, account_id, asset_id, amount)

@@ -14,8 +14,9 @@ from django.db import transaction
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from exchange.audit import log as audit
 from exchange.env import env
-from exchange.events import audit, cluster, kafka, poke, schema, tasks, topics
+from exchange.events import cluster, kafka, poke, schema, tasks, topics
 from exchange.events.models import OutboxEvent
 from exchange.redis import client
 from tests import kafka as outside
@@ -66,7 +67,7 @@ def test_what_happens_is_on_the_topics_as_the_schemas_have_it(desk: Desk) -> Non
 
 def test_a_halt_by_command_is_audited(desk: Desk) -> None:
     with running(desk.worker):
-        manage("halt", "BTC/USDT")
+        manage("halt", "BTC/USDT", "--reason", "a test")
     (told,) = [json.loads(each.message) for each in OutboxEvent.objects.filter(topic=topics.AUDIT)]
     schema.check(topics.AUDIT, told)
     assert (told["payload"]["action"], told["payload"]["resource"]) == ("market.status", "market/BTC/USDT")

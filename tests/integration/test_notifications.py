@@ -47,6 +47,7 @@ from exchange.notifications.sender import Sender
 from exchange.notifications.sms import ConsoleSms, HttpSms
 from exchange.times import now_text
 from tests.providers import MailServer, SmsServer, mail_server, sms_server
+from tests.staff import signed_in, staff
 from trading.accounts import deposit
 from trading.models import Asset
 
@@ -775,9 +776,7 @@ def test_the_list_has_the_users_own_newest_first(user: User, bank: Institution) 
 @pytest.fixture
 def operator() -> Client:
     ContentType.objects.clear_cache()  # their rows go with the test that made them
-    client = Client()
-    client.force_login(User.objects.create_user("operator@bank.example", is_staff=True, is_superuser=True))
-    return client
+    return signed_in(staff())
 
 
 def test_deliveries_can_be_looked_at_only(user: User, operator: Client) -> None:

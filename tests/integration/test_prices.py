@@ -19,10 +19,8 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.test import Client
 
 from exchange.celery import app
-from exchange.members.models import User
 from exchange.platform.management.commands.prices import Poke
 from exchange.redis import connect as connect_redis
 from marketdata.models import Price
@@ -32,6 +30,7 @@ from marketdata.prices.service import Service, Settings
 from matching import feed
 from tests.market import GROUP, PATIENCE, SYMBOL, Desk, eventually, open_desk, sql
 from tests.outside import Outside, best, frames, open_outside, trade, trades
+from tests.staff import signed_in, staff
 from trading.models import Instrument
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -457,8 +456,7 @@ def test_the_back_office_shows_prices_and_changes_none(desk: Desk) -> None:
     row = {"price": Decimal("0.25"), "source": "LAST_TRADE", "stale": False, "priced_at": datetime.now(UTC)}
     Price.objects.create(instrument=instrument, **row)
     ContentType.objects.clear_cache()  # their rows go with the test that made them
-    client = Client()
-    client.force_login(User.objects.create_user("operator@test.exchange", is_staff=True, is_superuser=True))
+    client = signed_in(staff())
     shown = client.get("/admin/marketdata/price/")
     assert shown.status_code == 200
     assert "0.25<" in shown.content.decode()

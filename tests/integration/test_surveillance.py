@@ -22,7 +22,7 @@ from django.urls import reverse
 
 from exchange.events import handled
 from exchange.events.event import Event, Poison, read
-from exchange.members.models import Institution, User
+from exchange.members.models import Institution, Role, User
 from exchange.platform import dispatch
 from matching.core.types import TimeInForce
 from risk import cases, tasks
@@ -40,6 +40,7 @@ from risk.models.cases import State
 from risk.surveillance import history, ingestion, ranking, run
 from risk.surveillance.records import DAY, Kind
 from tests.market import PATIENCE, SYMBOL, Desk, open_desk, sql
+from tests.staff import signed_in, staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,7 +110,7 @@ def test_a_ring_becomes_a_case_with_its_evidence(desk: Desk) -> None:
 
 def test_it_is_raised_again_only_for_something_new_whatever_became_of_the_case(desk: Desk) -> None:
     users = rich(desk, 3)
-    officer = User.objects.create_user("officer@test.exchange", is_staff=True)
+    officer = staff(Role.COMPLIANCE)
     pass_round(desk, users)
     consume()
     run.everything()
@@ -332,9 +333,13 @@ def test_the_command_looks_now_and_says_what_it_raised(desk: Desk) -> None:
 @pytest.fixture
 def operator(desk: Desk) -> Client:
     ContentType.objects.clear_cache()
-    client = Client()
-    client.force_login(User.objects.create_user("operator@test.exchange", is_staff=True, is_superuser=True))
-    return client
+    return signed_in(staff())
+
+
+def changes(action: str) -> list[dict[str, Any]]:
+    """What the audit log was told of by what the page itself does."""
+    told = [event.payload for event in events() if event.event_type == "AUDIT"]
+    return [each for each in told if each["action"] == action]
 
 
 def test_an_operator_sets_thresholds_within_bounds(operator: Client) -> None:
@@ -356,8 +361,8 @@ def test_an_operator_sets_thresholds_within_bounds(operator: Client) -> None:
     rule.refresh_from_db()
     assert rule.thresholds == {"least_imbalance": 0.9, "window": 600}
     assert (rule.enabled, rule.severity, rule.kind) == (False, 4, "SPOOFING")
-    audited = [event.payload for event in events() if event.event_type == "AUDIT"]
-    assert [one["action"] for one in audited] == ["CHANGE_SURVEILLANCE_RULE"] * 2
+    audited = changes("CHANGE_SURVEILLANCE_RULE")
+    assert len(audited) == 2
     assert audited[-1]["old"]["thresholds"] == {}
     assert audited[-1]["new"]["thresholds"] == rule.thresholds
     operator.post(reverse("admin:risk_surveillancerule_delete", args=[rule.pk]), {"post": "yes"})
@@ -369,8 +374,8 @@ def test_an_operator_says_who_belongs_together(operator: Client, desk: Desk) -> 
     page = reverse("admin:risk_ownerlink_add")
     operator.post(page, {"user": user, "owner_key": "family-7", "note": "one address"})
     assert history.owners() == {user: "family-7"}
-    (audited,) = [event.payload for event in events() if event.event_type == "AUDIT"]
-    assert (audited["action"], audited["institution"]) == ("CHANGE_OWNER_LINK", str(desk.institution.pk))
+    (audited,) = changes("CHANGE_OWNER_LINK")
+    assert audited["institution"] == str(desk.institution.pk)
     assert "family-7" in operator.get(reverse("admin:risk_ownerlink_changelist")).content.decode()
 
 

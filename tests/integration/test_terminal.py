@@ -30,6 +30,7 @@ from exchange.members.admin import BrandForm
 from exchange.members.models import Brand, Institution, InstitutionHost, User
 from exchange.terminal import session
 from tests.market import Desk, lasting_desk
+from tests.staff import signed_in, staff
 from trading.catalog import catalog
 
 pytestmark = pytest.mark.django_db
@@ -319,8 +320,7 @@ def uploaded(file: UploadedFile) -> MultiValueDict[str, UploadedFile]:
 
 
 def test_the_admin_shows_the_look_and_the_hosts(bank: Institution) -> None:
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator@bank.example", PASSWORD))
+    client = signed_in(staff())
     page = client.get(f"/admin/members/institution/{bank.pk}/change/").content.decode()
     for name in ("brand-0-accent", "brand-0-upload", "hosts-0-host"):
         assert f'name="{name}"' in page

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import django.db
@@ -21,14 +22,20 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoDbBlocker
 
+from exchange.approvals.requests import approve
 from exchange.database import connect
 from exchange.ids import uuid7
+from exchange.members.models import Role, User
 from matching.codec import Envelope, decode_envelopes, encode
 from matching.core.commands import Cancel, Place
 from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce
 from tests.market import PATIENCE, Desk, lasting_desk, sql, unguarded
+from tests.staff import staff
+from trading import adjustments
 from trading.catalog import catalog
-from trading.models import Account, Trade
+from trading.models import Account, Adjustment, Trade
+from trading.payments import decisions, requests
+from trading.payments.requests import Wanted
 from trading.verify import guards, report
 from trading.verify.replay import Replay
 from trading.verify.snapshot import Snapshot
@@ -69,7 +76,13 @@ def names(desk: Desk) -> Names:
     desk.match(desk.set_status(MarketStatus.TRADING))
     pending = desk.place(bob, "SELL", "0.3", "120").command.id
     amendment = desk.amend(resting, quantity="3").command.id
+    carol, clerk = desk.user(USDT="1000"), staff(Role.INSTITUTION_ADMIN, desk.institution)
+    asked, done, came = payments(desk, carol, clerk)
     names: Names = {
+        "adjustment": adjusted(desk, carol, clerk),
+        "asked": asked,
+        "done": done,
+        "came": came,
         "alice": alice,
         "bob": bob,
         "sell": sell,
@@ -91,7 +104,37 @@ def names(desk: Desk) -> Names:
         for code in ("BTC", "USDT"):
             account = Account.objects.get(user_id=user, asset=desk.assets[code])
             names[f"{name}_{code.lower()}"] = account.pk
+    names["carol_usdt"] = Account.objects.get(user_id=carol, asset=desk.assets["USDT"]).pk
     return names
+
+
+def payments(desk: Desk, user: str, clerk: User) -> tuple[str, str, str]:
+    """An open withdrawal of 100, one of 50 that is completed, a confirmed deposit of 5."""
+
+    def wanted(amount: str, name: str) -> Wanted:
+        return Wanted(user, desk.assets["USDT"], Decimal(amount), "somewhere", name)
+
+    asked, _ = requests.withdraw(wanted("100", "asked"), trace_id="trace")
+    done, _ = requests.withdraw(wanted("50", "done"), trace_id="trace")
+    decisions.approve(done.pk, by=clerk, trace_id="trace")
+    decisions.send(done.pk, by=clerk, reference="sent", trace_id="trace")
+    decisions.complete(done.pk, by=clerk, trace_id="trace")
+    came, _ = requests.deposit(wanted("5", "came"), trace_id="trace")
+    decisions.confirm(came.pk, by=clerk, trace_id="trace")
+    return str(asked.pk), str(done.pk), str(came.pk)
+
+
+def adjusted(desk: Desk, user: str, clerk: User) -> str:
+    """The transaction of an adjustment by 7, by two people."""
+    wanted = adjustments.ask(
+        user=User.objects.get(pk=user),
+        asset=desk.assets["USDT"],
+        amount=Decimal(7),
+        reason="missing",
+        by=clerk,
+    )
+    approve(wanted.pk, by=staff(Role.INSTITUTION_ADMIN, desk.institution), reason="seen")
+    return str(Adjustment.objects.get(approval=wanted).transaction_id)
 
 
 def broken(connection: psycopg.Connection[Any]) -> dict[str, str]:
@@ -133,7 +176,14 @@ def test_a_busy_market_is_clean(names: Names) -> None:
     assert counts["replay_books"] == 1
     untouched = {name for name, count in counts.items() if not count}
     outside = {"reservations_of_orders", "releases_of_orders", "reservation_references"}  # see test_wallet.py
-    assert untouched <= {"nothing_left_behind", *outside}, (
+    days = {
+        "closed_days",
+        "closing_balances",
+        "days_follow",
+        "solvencyleaf_references",
+    }  # see test_end_of_day.py
+    sealed = {"ledger_chain"}  # see test_audit.py
+    assert untouched <= {"nothing_left_behind", *outside, *days, *sealed}, (
         "the market must give every rule something to look at"
     )
 
@@ -186,7 +236,10 @@ CASES = [
             "UPDATE trading_account SET available = available - 1, held = held + 1"
             " WHERE kind = 'CUSTODY' AND asset_id = {btc}"
         ],
-        {"holds_of_accounts": "held 1, orders and amendments hold 0", "balances_not_negative": "(CUSTODY)"},
+        {
+            "holds_of_accounts": "held 1, orders, amendments and withdrawals hold 0",
+            "balances_not_negative": "(CUSTODY)",
+        },
     ),
     Case(
         "a balance is negative",
@@ -212,6 +265,63 @@ CASES = [
         "an amendment got lost with its hold",
         ["DELETE FROM trading_pendingcommand WHERE id = '{amendment}'"],
         {"holds_of_accounts": "account {alice_usdt}: "},
+    ),
+    Case(
+        "a withdrawal holds too little",
+        [
+            "ALTER TABLE trading_withdrawal DROP CONSTRAINT withdrawal_holds_until_closed",
+            "UPDATE trading_withdrawal SET held = held - 1 WHERE id = '{asked}'",
+        ],
+        {
+            "check_constraints": "trading_withdrawal: constraint withdrawal_holds_until_closed is missing",
+            "holds_of_withdrawals": "withdrawal {asked} (REQUESTED): holds 99, must hold 100",
+            "holds_of_accounts": "account {carol_usdt}: held 100, orders, amendments and withdrawals hold 99",
+        },
+    ),
+    Case(
+        "a withdrawal was cancelled and its hold kept",
+        [
+            "UPDATE trading_withdrawal SET state = 'CANCELLED', held = 0, closed_at = now() WHERE id = '{asked}'",
+        ],
+        {"holds_of_accounts": "account {carol_usdt}: held 100, orders, amendments and withdrawals hold 0"},
+    ),
+    Case(
+        "a withdrawal was deleted after it was paid",
+        ["DELETE FROM trading_withdrawal WHERE id = '{done}'"],
+        {"withdrawals_asked_for": "no completed withdrawal is booked by it"},
+    ),
+    Case(
+        "a withdrawal says another amount than was booked",
+        ["UPDATE trading_withdrawal SET amount = amount - 1 WHERE id = '{done}'"],
+        {"payments_booked": "WITHDRAWAL {done}: -49, the ledger has -50"},
+    ),
+    Case(
+        "a deposit is confirmed by a transaction of another",
+        ["UPDATE trading_deposit SET transaction_id = '{deposit}' WHERE id = '{came}'"],
+        {"payments_booked": "DEPOSIT {came}: 5, the ledger has nothing"},
+    ),
+    Case(
+        "an adjustment was rejected after all",
+        ["UPDATE approvals_approval SET state = 'REJECTED'"],
+        {"adjustments_approved": "transaction {adjustment}: nobody has approved it"},
+    ),
+    Case(
+        "an adjustment was approved after it had run out",
+        ["UPDATE approvals_approval SET decided_at = expires_at + interval '1 day'"],
+        {"approvals_by_another": "(ADJUSTMENT): asked for by "},
+    ),
+    Case(
+        "another amount was approved than is booked",
+        ['UPDATE approvals_approval SET payload = payload || \'{{"amount": "70"}}\''],
+        {"adjustments_approved": "transaction {adjustment}: 70 was approved, 7 is booked"},
+    ),
+    Case(
+        "an adjustment names another transaction",
+        ["UPDATE trading_adjustment SET transaction_id = '{trade}'"],
+        {
+            "adjustments_approved": "transaction {adjustment}: nobody has approved it",
+            "adjustments_booked": "transaction {trade} is not in the ledger",
+        },
     ),
     Case(
         "a movement was left behind",
@@ -468,7 +578,10 @@ CASES = [
             "INSERT INTO trading_transaction (id, kind, trace_id, created_at)"
             " VALUES ('00000000-0000-7000-8000-000000000000', 'DEPOSIT', '', now())"
         ],
-        {"partitions": "trading_transaction_default: 1 rows"},
+        {
+            "partitions": "trading_transaction_default: 1 rows",
+            "ledger_rows": "transaction 00000000-0000-7000-8000-000000000000 was inserted",
+        },
     ),
 ]
 

@@ -9,6 +9,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
 
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
@@ -66,14 +68,28 @@ class Instrument(models.Model):
         on_delete=models.PROTECT,
         null=True,
         blank=True,
-        help_text="the worker that matches it; empty: by consistent hashing; cannot change later",
+        help_text="the worker that matches it; empty: by consistent hashing; changed by a move",
     )
     status = models.CharField(
         max_length=12,
         choices=[(status.value, status.value) for status in MarketStatus],
         default=MarketStatus.TRADING.value,
         editable=False,
-        help_text="changed by the halt and resume commands",
+        help_text="changed by the market's actions, which pass through its matcher",
+    )
+    status_reason = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="what the last operator who changed the status said",
+    )
+    place_offset = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="places in its book are counted by its group's sequence, plus this",
     )
     market_symbol = models.CharField(
         max_length=25,
@@ -140,7 +156,11 @@ class Instrument(models.Model):
 
 
 class FeeSchedule(models.Model):
-    """Fee rates of an institution's users, for one instrument or (where none is named) for all others."""
+    """Fee rates of an institution's users, for one instrument or (where none is named) for all others.
+
+    A row is a version: of those for the same instrument the latest whose time has come is in force (of two of the same
+    moment, the one written later). A version without rates ends the schedule: then the general one holds, or no fees.
+    """
 
     institution = models.ForeignKey(
         "members.Institution", on_delete=models.PROTECT, related_name="fee_schedules"
@@ -149,18 +169,44 @@ class FeeSchedule(models.Model):
         Instrument, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     maker = models.DecimalField(
-        max_digits=7, decimal_places=6, help_text="fraction of what is received: 0.001 is 0.1 %"
+        max_digits=7,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="fraction of what is received: 0.001 is 0.1 %; both empty: the schedule ends",
     )
-    taker = models.DecimalField(max_digits=7, decimal_places=6)
+    taker = models.DecimalField(max_digits=7, decimal_places=6, null=True, blank=True)
+    effective_from = models.DateTimeField(
+        default=timezone.now, db_default=Now(), help_text="UTC; empty: at once"
+    )
+    approval = models.ForeignKey(
+        "approvals.Approval",
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="who asked for it and who approved it",
+    )
 
     class Meta:
+        indexes = [
+            models.Index(
+                fields=["institution", "instrument", "-effective_from"], name="fee_schedule_versions"
+            )
+        ]
         constraints = [
-            models.UniqueConstraint(
-                fields=["institution", "instrument"], name="one_fee_schedule", nulls_distinct=False
-            ),
             models.CheckConstraint(
-                condition=Q(maker__gte=0, maker__lt=1, taker__gte=0, taker__lt=1),
+                condition=Q(maker__isnull=True, taker__isnull=True)
+                | Q(
+                    maker__isnull=False,
+                    taker__isnull=False,
+                    maker__gte=0,
+                    maker__lt=1,
+                    taker__gte=0,
+                    taker__lt=1,
+                ),
                 name="fee_rates_are_fractions",
+                violation_error_message="Both rates must be from 0 to below 1, or both empty.",
             ),
         ]
 

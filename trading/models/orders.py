@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from exchange import ids
+from matching.core.scale import trim
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
 from trading.models.fields import AmountField, LooseKey
 from trading.status import Status
@@ -47,7 +48,10 @@ class Order(models.Model):
     held = AmountField(default=Decimal(0))
     maker_fee_rate = models.IntegerField(help_text="millionths")
     taker_fee_rate = models.IntegerField(help_text="millionths")
-    priority = models.BigIntegerField(null=True, help_text="the command sequence at which it took its place")
+    priority = models.BigIntegerField(
+        null=True,
+        help_text="its place: the group's sequence at which it took it, plus the market's place offset",
+    )
     trigger_price = AmountField(null=True)
     triggered_at = models.DateTimeField(null=True)
     trace_id = models.CharField(max_length=64, default="")
@@ -83,7 +87,7 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.number} {self.side} {self.quantity} {self.status}"
+        return f"{self.number} {self.side} {trim(f'{self.quantity:f}')} {self.status}"
 
     @property
     def bound(self) -> Decimal:

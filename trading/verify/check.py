@@ -14,13 +14,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 Progress = Callable[[str], None]
+
+NAMED = 100  # breaches of one rule that are kept
 
 _FOLDER = Path(__file__).parent / "sql"
 _CHECK = re.compile(
@@ -57,6 +59,7 @@ class Finding:
     breaches: int = 0
     first: str | None = None
     seconds: float = 0.0
+    named: list[str] = field(default_factory=list)  # the first few, where they come one by one
 
     @property
     def result(self) -> str:
@@ -68,6 +71,8 @@ class Finding:
         self.breaches += 1
         if self.first is None:
             self.first = what
+        if len(self.named) < NAMED:
+            self.named.append(what)
 
 
 def load(name: str) -> list[Check]:

@@ -26,9 +26,9 @@ PLACED = Rule(
 )
 
 # An order that intake rejected was closed as it was made; a matcher closes one later.
-_MATCHED = (
-    "SELECT count(*) FROM trading_order WHERE status <> 'PENDING' AND closed_at IS DISTINCT FROM created_at"
-)
+_MATCHED = """
+    SELECT count(*) FROM trading_order
+     WHERE status <> 'PENDING' AND closed_at IS DISTINCT FROM created_at AND id >= retained_from('trading_order')"""
 _NOT_MATCHED = """
     SELECT p.id::text, coalesce(o.status, 'not there') FROM unnest(%s::uuid[]) AS p (id)
       LEFT JOIN trading_order o ON o.id = p.id
@@ -76,13 +76,14 @@ def check(connection: psycopg.Connection[Any], progress: Progress) -> Iterator[F
     journalled, placed = Finding(JOURNALLED), Finding(PLACED)
     seen = Seen()
     orders: list[str] = []
+    kept = retained_from(connection, "trading_order")
     for batch in batches(connection):
         if len(batch.envelopes) != batch.last - batch.first + 1:
             found = len(batch.envelopes)
             journalled.breach(f"group {batch.group}: {found} commands as {batch.first} to {batch.last}")
         for envelope in batch.envelopes:
             seen.add((batch.group, envelope.command.id))
-            if isinstance(envelope.command, Place):
+            if isinstance(envelope.command, Place) and envelope.command.id >= kept:
                 orders.append(envelope.command.id)
         journalled.count += len(batch.envelopes)
         if len(orders) >= ORDERS_AT_ONCE:
@@ -93,6 +94,13 @@ def check(connection: psycopg.Connection[Any], progress: Progress) -> Iterator[F
     journalled.seconds = time.monotonic() - started
     yield journalled
     yield placed
+
+
+def retained_from(connection: psycopg.Connection[Any], table: str) -> str:
+    """The lowest id of the table that is not in an archive (`manage.py retention`)."""
+    row = connection.execute("SELECT retained_from(%s)::text", (table,)).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def _check_placed(connection: psycopg.Connection[Any], orders: list[str], placed: Finding) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from trading.verify import books, check, guards, journal, references
+from trading.verify import books, check, guards, journal, ledger_seals, references
 from trading.verify.check import Finding, Progress
 from trading.verify.replay import Replay
 from trading.verify.snapshot import Snapshot, snapshot
@@ -39,9 +39,21 @@ def run(progress: Progress, *, replay: bool) -> Report:
 
 
 def checks(taken: Snapshot, progress: Progress) -> Iterator[Finding]:
-    for name in ("database", "ledger", "orders", "trades", "wallet", "journal", "outbox"):
+    for name in (
+        "database",
+        "ledger",
+        "orders",
+        "trades",
+        "wallet",
+        "payments",
+        "approvals",
+        "journal",
+        "outbox",
+        "closed_days",
+    ):
         yield from check.run(taken.connection, check.load(name), progress)
     yield from check.run(taken.connection, guards.checks() + references.checks(), progress)
+    yield from ledger_seals.check(taken.connection, progress)
     yield from journal.check(taken.connection, progress)
     yield from books.check(taken, progress)
 
@@ -56,6 +68,7 @@ def as_table(report: Report) -> Iterator[str]:
         yield f"{finding.result:<8} {what} {finding.seconds:8.2f} s"
         if finding.breaches:
             yield f"         {rule.name}: {finding.breaches:,} of them; the first: {finding.first}"
+            yield from (f"         {'':<{len(rule.name)}}  {each}" for each in finding.named[1:])
     broken = [finding.rule.name for finding in report.findings if finding.result == "breach"]
     if report.commands:
         rate = report.commands / max(report.replay_seconds, 1e-9)
@@ -74,6 +87,7 @@ def as_document(report: Report) -> dict[str, Any]:
             "breaches": finding.breaches,
             "result": finding.result,
             "first": finding.first,
+            "named": finding.named,
             "seconds": round(finding.seconds, 3),
         }
         for finding in report.findings

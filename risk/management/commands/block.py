@@ -20,12 +20,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         target = parser.add_mutually_exclusive_group(required=True)
-        target.add_argument("--user", metavar="EMAIL")
-        target.add_argument("--institution", metavar="CODE")
-        parser.add_argument("--reason", required=True, help="for the record")
-        parser.add_argument("--by", default="shell", help="who does it, for the record (default: shell)")
-        parser.add_argument("--lift", action="store_true")
-        parser.add_argument("--json", action="store_true", dest="as_json")
+        target.add_argument("--user", metavar="EMAIL", help="block this user")
+        target.add_argument("--institution", metavar="CODE", help="block all of its users")
+        parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the record")
+        parser.add_argument(
+            "--by", metavar="NAME", default="shell", help="who does it, for the record (default: shell)"
+        )
+        parser.add_argument("--lift", action="store_true", help="end a block instead")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
         parser.add_argument("--dry-run", action="store_true", help="say what would change")
 
     def handle(

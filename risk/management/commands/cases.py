@@ -20,31 +20,38 @@ from risk import cases, dossier
 from risk.models import Case
 from risk.models.cases import State
 
+CHOICES = {
+    "show": "one case in full",
+    "assign": "give it to somebody",
+    "release": "back to the queue",
+    "note": "add a note, see --text",
+    "decide": "close it, see --verdict and --reason",
+}
 VERDICTS = {"confirmed": State.CLOSED_CONFIRMED, "dismissed": State.CLOSED_DISMISSED}
 
 
 class Command(BaseCommand):
     help = (
-        "List cases, show one, assign, release, note or decide it. Exit code 1: the case may not be changed like "
-        "that; 2: no such case or user, or bad usage."
+        "List cases, show one, assign, release, note or decide it. Exit code 0: done; 1: the case may not be changed "
+        "like that; 2: no such case or user, or bad usage."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--list", action="store_true", dest="listed", help="the worst first")
-        for name in ("show", "assign", "release", "note", "decide"):
-            what.add_argument(f"--{name}", type=int, metavar="CASE")
+        for name, says in CHOICES.items():
+            what.add_argument(f"--{name}", type=int, metavar="CASE", help=says)
         parser.add_argument("--state", choices=list(State), help="with --list; else those under way")
         parser.add_argument("--limit", type=int, default=50, metavar="N", help="with --list (default 50)")
         parser.add_argument("--by", metavar="EMAIL", help="who does it: one of the staff")
         parser.add_argument("--to", metavar="EMAIL", help="with --assign: to whom (default: who does it)")
         parser.add_argument("--verdict", choices=list(VERDICTS), help="with --decide")
         parser.add_argument("--reason", help="with --decide: why")
-        parser.add_argument("--text", help="with --note")
+        parser.add_argument("--text", help="with --note: what it says")
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would change, and change nothing"
         )
-        parser.add_argument("--json", action="store_true", dest="as_json")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
 
     def handle(self, *args: Any, as_json: bool, dry_run: bool, **given: Any) -> None:
         if given["listed"]:

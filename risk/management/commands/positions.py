@@ -14,7 +14,8 @@ from risk import due, positions, reconcile
 class Command(BaseCommand):
     help = (
         "Compare what users' positions say with what the ledger has booked for their trades. With --rebuild, forget a "
-        "market's positions and count its trades anew. Exit code 1: there are differences; 2: no such market."
+        "market's positions and count its trades anew. Exit code 0: they agree; 1: there are differences; 2: bad "
+        "usage, or no such market."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,7 +23,7 @@ class Command(BaseCommand):
             "--rebuild", metavar="SYMBOL", help="count this market anew, such as BTC/USDT; or: all"
         )
         parser.add_argument("--dry-run", action="store_true", help="say which, and change nothing")
-        parser.add_argument("--json", action="store_true", dest="as_json")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
 
     def handle(self, *args: Any, rebuild: str | None, dry_run: bool, as_json: bool, **options: Any) -> None:
         if dry_run and rebuild is None:

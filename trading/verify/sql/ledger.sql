@@ -35,15 +35,16 @@ SELECT CASE WHEN CASE kind WHEN 'CUSTODY' THEN available > 0 OR held <> 0
        END AS breach
   FROM trading_account;
 
--- check holds_of_accounts (3; accounts): an account's held is what its open orders and amendments hold
+-- check holds_of_accounts (3; accounts): an account's held is what open orders, amendments and withdrawals hold
 SELECT CASE WHEN account.held <> coalesce(outstanding.total, 0) THEN
-           format('account %s: held %s, orders and amendments hold %s', account.id, trim_scale(held),
+           format('account %s: held %s, orders, amendments and withdrawals hold %s', account.id, trim_scale(held),
                   trim_scale(coalesce(outstanding.total, 0)))
        END AS breach
   FROM trading_account account
   LEFT JOIN (SELECT hold_account_id, sum(held) AS total
                FROM (SELECT hold_account_id, held FROM trading_order WHERE closed_at IS NULL
-                     UNION ALL SELECT hold_account_id, held FROM trading_pendingcommand) AS hold
+                     UNION ALL SELECT hold_account_id, held FROM trading_pendingcommand
+                     UNION ALL SELECT hold_account_id, held FROM trading_withdrawal) AS hold
               GROUP BY hold_account_id) AS outstanding
          ON outstanding.hold_account_id = account.id;
 

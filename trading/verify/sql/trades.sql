@@ -1,12 +1,14 @@
 -- Trades: their numbers, their two orders, and the money that they moved.
 
--- check trade_numbers (5; trades): trade numbers of an instrument run from 1 without a gap
+-- check trade_numbers (5; trades): trade numbers of an instrument run without a gap, from 1 if none is archived
 SELECT CASE WHEN number <> before + 1 THEN
            format('trade %s: %s number %s comes after %s', t.id, i.symbol, number, before)
        END AS breach
   FROM (SELECT id, instrument_id, number,
-               coalesce(lag(number) OVER (PARTITION BY instrument_id ORDER BY number), 0) AS before
-          FROM trading_trade) AS t
+               coalesce(lag(number) OVER (PARTITION BY instrument_id ORDER BY number),
+                        CASE WHEN archived.below > '00000000-0000-0000-0000-000000000000' THEN number - 1 ELSE 0 END
+               ) AS before
+          FROM trading_trade, (SELECT retained_from('trading_trade') AS below) AS archived) AS t
   LEFT JOIN trading_instrument i ON i.id = t.instrument_id;
 
 -- check trade_orders (5; trades): a trade is between a buy and a sell order of two users, in whole steps
@@ -99,4 +101,5 @@ SELECT CASE WHEN l.id IS NULL THEN format('trade %s: has no ledger transaction',
             WHEN t.id IS NULL THEN format('transaction %s: of a trade that is not there', l.id)
        END AS breach
   FROM trading_trade t
-  FULL JOIN (SELECT id FROM trading_transaction WHERE kind = 'TRADE') AS l ON l.id = t.id;
+  FULL JOIN (SELECT id FROM trading_transaction, (SELECT retained_from('trading_trade') AS below) AS archived
+              WHERE kind = 'TRADE' AND id >= below) AS l ON l.id = t.id;
