@@ -19,6 +19,7 @@ from django.urls import get_resolver  # noqa: E402 - needs Django's settings
 from exchange import metrics  # noqa: E402
 from exchange.env import env  # noqa: E402
 from exchange.keys import uses  # noqa: E402
+from risk.fresh import refresher  # noqa: E402
 
 
 def end_with(parent: multiprocessing.process.BaseProcess) -> None:
@@ -37,4 +38,5 @@ if supervisor is not None:
 get_resolver().url_patterns  # noqa: B018 - imports every view now and not at the first request
 metrics.serve(env.exchange_metrics_port)
 uses.start()
+refresher.start()
 gc.freeze()  # what is loaded now stays: later collections need not look at it

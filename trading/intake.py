@@ -29,7 +29,6 @@ from exchange.members.rate import Allowance, Charge, Spending, spend
 from exchange.members.session import Member
 from matching.codec import Envelope, OrderUpdate, Reply
 from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll
-from risk.fresh import refresher
 from trading import amendments, orders
 from trading.acceptance import Accepted, Change, accept
 from trading.candidates import Candidate, prepare
@@ -249,7 +248,6 @@ class Intake:
 def intake() -> Intake:
     """This process's intake, started at first use (after any fork)."""
     started = Intake()
-    refresher.start()
     started.replies.wait_connected(1.0)
     return started
 

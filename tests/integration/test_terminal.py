@@ -160,19 +160,31 @@ def test_the_chart_library_is_credited_as_its_notice_asks(desk: Desk) -> None:
 # Languages
 
 
-def entries(path: Path) -> dict[str, str]:
-    """Message → text of a .po file; a message with a context is context, EOT, message, as .mo files have it."""
-    found = {}
+Message = str | tuple[str, int]
+
+
+def entries(path: Path) -> dict[Message, str]:
+    """Message → text of a .po file, as .mo files have them: a message with a context is context, EOT, message; one
+    with a plural has a text for each number."""
+    found: dict[Message, str] = {}
     for block in path.read_text().split("\n\n"):
-        parts = dict(
-            re.findall(r"^(msgctxt|msgid|msgstr) ((?:\"(?:[^\"\\]|\\.)*\"\n?)+)", block, re.MULTILINE)
+        parts = re.findall(
+            r"^(msgctxt|msgid|msgstr(?:\[\d\])?) ((?:\"(?:[^\"\\]|\\.)*\"\n?)+)", block, re.MULTILINE
         )
-        text = {
-            name: "".join(json.loads(line) for line in quoted.splitlines()) for name, quoted in parts.items()
-        }
-        if text.get("msgid"):
-            found["\4".join(filter(None, [text.get("msgctxt"), text["msgid"]]))] = text["msgstr"]
+        text = {name: "".join(json.loads(line) for line in quoted.splitlines()) for name, quoted in parts}
+        if not text.get("msgid"):
+            continue
+        message = "\4".join(filter(None, [text.get("msgctxt"), text["msgid"]]))
+        for name, translated in text.items():
+            if name == "msgstr":
+                found[message] = translated
+            elif name.startswith("msgstr"):
+                found[message, int(name[7])] = translated
     return found
+
+
+def plain(message: Message) -> str:
+    return message if isinstance(message, str) else message[0]
 
 
 @pytest.mark.parametrize("domain", ["django", "djangojs"])
@@ -183,7 +195,7 @@ def test_turkish_is_complete_and_compiled(domain: str) -> None:
     assert [message for message, text in texts.items() if not text] == []
     for message, text in texts.items():
         for hole in (r"\{\w+\}", r"%\(\w+\)s"):
-            assert sorted(re.findall(hole, message)) == sorted(re.findall(hole, text)), message
+            assert sorted(re.findall(hole, plain(message))) == sorted(re.findall(hole, text)), message
     compiled = gettext.GNUTranslations(BytesIO((TURKISH / f"{domain}.mo").read_bytes()))
     assert {message: text for message, text in compiled._catalog.items() if message} == texts  # type: ignore[attr-defined]
 
@@ -196,7 +208,7 @@ def test_every_text_of_the_templates_is_in_turkish() -> None:
             text.strip() for text in re.findall(r"gettext\((?:u?'[^']*', )?u?'((?:[^'\\]|\\.)*)'", source)
         }
         used |= {text.strip() for text in re.findall(r" _\(u?'((?:[^'\\]|\\.)*)'", source)}
-    known = {message.rpartition("\4")[2] for message in entries(TURKISH / "django.po")}
+    known = {plain(message).rpartition("\4")[2] for message in entries(TURKISH / "django.po")}
     assert used
     assert used <= known, used - known
 
