@@ -37,16 +37,22 @@ def _empty_all_tables(
 ) -> list[str]:
     """SQL for Django's flush after a test with real transactions: every table, also those without a model.
 
-    Append-only tables refuse TRUNCATE by triggers, which are off in the role of a replica.
+    Append-only tables refuse it by triggers, which are off in the role of a replica. A few rows are deleted in a
+    tenth of the time in which a hundred tables and their partitions are truncated.
     """
     return [
         "SET LOCAL session_replication_role = replica",
         """
-        DO $$ DECLARE names text; BEGIN
-            SELECT string_agg(oid::regclass::text, ', ') INTO names FROM pg_class
-            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-              AND relname <> 'django_migrations';
-            EXECUTE 'TRUNCATE ' || names || ' RESTART IDENTITY CASCADE';
+        DO $$ DECLARE name text; BEGIN
+            FOR name IN SELECT oid::regclass::text FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+                  AND relname <> 'django_migrations'
+            LOOP
+                EXECUTE 'DELETE FROM ' || name;
+            END LOOP;
+            PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
+               FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL
+                AND sequencename <> 'django_migrations_id_seq';
         END $$
         """,
     ]

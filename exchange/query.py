@@ -39,11 +39,14 @@ class Query:
         self.errors: list[FieldError] = []
 
     def text(self, name: str) -> str | None:
-        """The parameter as it is; None if it is not there or was given more than once, which is an error."""
+        """The parameter as it is; None if it is not there, or in error: given more than once, or no text."""
         self._known.append(name)
         values = self._given.getlist(name)
         if len(values) > 1:
             self.wrong(name, "is given more than once")
+        if any("\0" in value for value in values):  # which PostgreSQL has no text for
+            self.wrong(name, "must not have a NUL character")
+            return None
         return values[0] if len(values) == 1 else None
 
     def limit(self, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.terminal import Terminal
 from tests.browser.test_four_eyes import Enter, enter, look
 from tests.functional.live import Live, Trader
+from tests.market import eventually
 
 __all__ = ["enter"]  # a fixture
 
@@ -76,6 +77,13 @@ def test_a_market_is_halted_and_its_orders_are_refused(
     expect(second.get_by_role("button", name="Approve")).to_have_count(0)
     operator.reload()
     expect(operator.locator("div.readonly", has_text="TRADING")).to_be_visible()
+    eventually(lambda: status(live) == "TRADING")  # the web process looks each second
     terminal.place("BUY", "LIMIT", "0.1", price="30001")
     (order,) = terminal.open_orders(1)
     expect(order).to_have_attribute("data-status", "OPEN")
+
+
+def status(live: Live) -> str:
+    """As the web process has it."""
+    (listed,) = [each for each in live.public.get("/symbols").json()["items"] if each["symbol"] == SYMBOL]
+    return str(listed["status"])

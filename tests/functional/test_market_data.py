@@ -180,6 +180,13 @@ class TestUdf:
         assert (found["session"], found["timezone"]) == ("24x7", "Etc/UTC")
         assert found["supported_resolutions"] == RESOLUTIONS
 
+    @pytest.mark.parametrize("path", ["history", "symbols"])
+    def test_a_symbol_that_no_database_can_hold_is_refused(self, live: Live, path: str) -> None:
+        parameters = {"resolution": "1", "from": 0, "to": 1} if path == "history" else {}
+        answer = self.get(live, path, symbol="BTC\0/USDT", **parameters)
+        assert answer.status_code == 400
+        assert "NUL" in answer.text
+
     def test_search(self, live: Live) -> None:
         def symbols(**parameters: Any) -> list[str]:
             return [each["symbol"] for each in self.get(live, "search", **parameters).json()]
