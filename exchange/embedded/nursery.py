@@ -81,8 +81,8 @@ def serve(channel: socket.socket) -> list[str] | None:
     """None when it is over; the arguments of its command in a child."""
     ours = os.getpid()
     ends: dict[int, int] = {}  # by process id, what is readable when the process has ended
+    asked = b""
     with selectors.DefaultSelector() as selector:
-        lines = channel.makefile("r", encoding="utf-8")
         selector.register(channel, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
@@ -90,28 +90,31 @@ def serve(channel: socket.socket) -> list[str] | None:
                     selector.unregister(key.fileobj)
                     _say(channel, {"ended": key.data})
                     continue
-                line = lines.readline()
-                if not line:
+                received = channel.recv(65536)
+                if not received:
                     return None
-                asked = json.loads(line)
-                if "reap" in asked:
-                    pid = asked["reap"]
-                    os.close(ends.pop(pid))
-                    _, status = os.waitpid(pid, 0)
-                    _say(channel, {"reaped": pid, "code": os.waitstatus_to_exitcode(status)})
-                    continue
-                assert threading.active_count() == 1, "a fork takes no thread along"
-                pid = os.fork()
-                if not pid:
-                    for end in ends.values():
-                        os.close(end)
-                    lines.close()
-                    channel.close()
-                    _leave_home(ours, Path(asked["log"]))
-                    return list(asked["start"])
-                ends[pid] = os.pidfd_open(pid)
-                selector.register(ends[pid], selectors.EVENT_READ, pid)
-                _say(channel, {"started": pid})
+                *lines, asked = (asked + received).split(b"\n")  # several may come at once
+                for message in map(json.loads, lines):
+                    if "reap" in message:
+                        _reap(channel, message["reap"], ends.pop(message["reap"]))
+                        continue
+                    assert threading.active_count() == 1, "a fork takes no thread along"
+                    pid = os.fork()
+                    if not pid:
+                        for end in ends.values():
+                            os.close(end)
+                        channel.close()
+                        _leave_home(ours, Path(message["log"]))
+                        return list(message["start"])
+                    ends[pid] = os.pidfd_open(pid)
+                    selector.register(ends[pid], selectors.EVENT_READ, pid)
+                    _say(channel, {"started": pid})
+
+
+def _reap(channel: socket.socket, pid: int, end: int) -> None:
+    os.close(end)
+    _, status = os.waitpid(pid, 0)
+    _say(channel, {"reaped": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
 def _leave_home(parent: int, log: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -303,3 +304,30 @@ def test_a_command_that_fails_says_why_in_its_log(nursery: Nursery, tmp_path: Pa
         keeper.stop()
     assert lines[0] == f"one ended with code 2; starts again in 0.2 s, see {log}"
     assert "invalid choice: 'no'" in log.read_text()
+
+
+def test_what_comes_to_the_nursery_in_one_piece_is_all_heard(stack: Stack, tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(PATIENCE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exchange.embedded.nursery", str(theirs.fileno())],
+        cwd=PROJECT,
+        env={**os.environ, **stack.env},
+        pass_fds=[theirs.fileno()],
+    )
+    theirs.close()
+
+    def say(*messages: object) -> None:
+        ours.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+
+    with process, ours, ours.makefile() as answers:
+        start = {"start": ["celery_beat"], "log": str(tmp_path / "log")}
+        say(start, start)
+        pids = [json.loads(answers.readline())["started"] for _ in range(2)]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert sorted(json.loads(answers.readline())["ended"] for _ in range(2)) == sorted(pids)
+        say(*({"reap": pid} for pid in pids))
+        told = [json.loads(answers.readline()) for _ in range(2)]
+        assert told == [{"reaped": pid, "code": -signal.SIGKILL} for pid in pids]
+        ours.shutdown(socket.SHUT_RDWR)
