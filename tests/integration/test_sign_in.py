@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
 from exchange.env import env
 from exchange.members import second_factor, staff_login
+from exchange.members.management.commands import second_factor as command
 from exchange.members.models import Authenticator, Institution, KnownDevice, Role, StaffSession, User
 from tests.staff import PASSWORD, signed_in, staff, totp
 
@@ -73,6 +76,21 @@ def test_without_a_phone_it_is_enrolled_and_the_code_signs_in(dealer: User) -> N
     session = StaffSession.objects.get(user=dealer)
     assert (session.device, session.address) == ("Firefox on Linux", "127.0.0.1")
     assert KnownDevice.objects.get(user=dealer).name == "Firefox on Linux"
+
+
+def test_the_demo_can_be_entered_without_a_phone(dealer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As README says it: the command shows the code, from the first sign-in on."""
+    monkeypatch.setattr(command, "env", env.model_copy(update={"exchange_demo": True}))
+    client = Client()
+    assert password(client, dealer.email)["Location"].startswith(PHONE)
+    assert client.get(PHONE).status_code == 200
+    shown = StringIO()
+    call_command("second_factor", dealer.email, "--show", stdout=shown)
+    done = client.post(PHONE, {"code": shown.getvalue().strip(), "next": INSIDE})
+    assert done["Location"] == INSIDE and inside(client)
+    monkeypatch.setattr(command, "env", env.model_copy(update={"exchange_demo": False}))
+    with pytest.raises(CommandError, match="demo mode"):
+        call_command("second_factor", dealer.email, "--show")
 
 
 def test_the_secret_is_sealed_in_the_database(dealer: User) -> None:

@@ -43,16 +43,19 @@ class Command(BaseCommand):
             if not dry_run:
                 had_one = second_factor.reset(user) or had_one
             answer |= {"reset": had_one, "dry_run": dry_run, "enrolled": had_one and dry_run}
-        if show and had_one:
+        if show and not dry_run:
             answer["code"] = _code(user)
         self.stdout.write(json.dumps(answer) if as_json else _line(answer))
-        if not had_one:
+        if not had_one and not show:
             raise SystemExit(1)
 
 
 def _code(user: User) -> str:
-    """Of the step that is running, or of the next one if that is used up: both are taken. Else waits for a step."""
-    while (code := second_factor.device(user).next_code()) is None:
+    """Of the step that is running, or of the next one if that is used up: both are taken. Else waits for a step.
+
+    It is of the phone, or of the secret that the sign-in shows to who has none yet."""
+    device = second_factor.device if second_factor.enrolled(user) else second_factor.enrolling
+    while (code := device(user).next_code()) is None:
         time.sleep(STEP - time.time() % STEP)
     return code
 
