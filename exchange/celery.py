@@ -14,7 +14,8 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.schedules import crontab
-from celery.signals import setup_logging, worker_ready
+from celery.signals import setup_logging, task_prerun, worker_ready
+from django.db import close_old_connections
 
 from exchange import queues
 from exchange.env import env
@@ -50,6 +51,7 @@ app.conf.update(
         "candles": {"task": "marketdata.aggregate", "schedule": 1.0, "options": {"expires": 2}},
         "depth": {"task": "marketdata.depth", "schedule": crontab(), "options": {"expires": 30}},
         "notifications": {"task": "notifications.tidy", "schedule": 60.0, "options": {"expires": 60}},
+        "sessions": {"task": "members.forget_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
         "approvals": {"task": "approvals.expire", "schedule": 60.0, "options": {"expires": 60}},
         "published": {"task": "events.drop_published", "schedule": 600.0, "options": {"expires": 600}},
         "seal": {"task": "audit.seal", "schedule": 1.0, "options": {"expires": 2}},
@@ -82,6 +84,12 @@ def keep_our_logging(**_: Any) -> None:
     """
     for name in ("celery.beat", "celery.worker.strategy", "celery.worker.request", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@task_prerun.connect
+def keep_the_connection(**_: Any) -> None:
+    """One that PostgreSQL has closed is replaced; a new one for each task would cost it more than most tasks do."""
+    close_old_connections()
 
 
 @worker_ready.connect

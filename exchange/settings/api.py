@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 
 from exchange.env import env
@@ -60,3 +61,5 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_ACKS_LATE = True
+# Left alone, Celery connects to PostgreSQL anew for each task; `exchange.celery` looks whether the connection is well.
+CELERY_DB_REUSE_MAX = sys.maxsize
