@@ -13,7 +13,7 @@ and a command a list, which says first what it is:
     TRIGGER     order id, symbol, price
     HALT …      symbol, status, refused
 
-This is the order path: no look into the database for a trader's own commands, one more row for a batch.
+This is the order path: no look into the database for a trader's own commands, one more statement for a batch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from exchange import ids
-from exchange.audit.log import COLUMNS, ORDERS, TABLE, UNKNOWN
+from exchange.audit.log import ORDERS, UNKNOWN, statement
 from exchange.audit.origin import Origin
 from exchange.database import Transaction, array
 from matching.codec import Envelope
@@ -44,7 +43,6 @@ STOPS = Origin(actor="system:stops", role="SYSTEM")
 BLOCKED = Origin(actor="system:block", role="SYSTEM")
 RUN_OUT = Origin(actor="system:dead-man", role="SYSTEM")
 
-_INSERT = f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({', '.join(['%s'] * len(COLUMNS.split(', ')))})"  # noqa: S608
 _OF_USERS = "SELECT id::text, institution_id::text FROM members_user WHERE id = ANY (%s::uuid[])"
 _OF_ORDERS = """
     SELECT o.id::text, u.institution_id::text FROM trading_order o JOIN members_user u ON u.id = o.user_id
@@ -111,20 +109,11 @@ def _write(tx: Transaction, by: dict[str, Requests]) -> None:
         told = [_request(*request) for request in requests.values()]
         count = sum(len(request["commands"]) for request in told)
         one = told[0] if len(told) == 1 else _SEVERAL
-        columns = {
-            "id": ids.uuid7(),
-            "institution_id": institution or None,
-            "actor": one["actor"],
-            "role": one["role"],
-            "action": ORDERS,
-            "resource": f"orders/{count}",
-            "old": "{}",
-            "new": _encoder.encode({"requests": told}).decode(),
-            "address": one["address"],
-            "agent": one["agent"],
-            "trace_id": one["trace_id"],
-        }
-        tx.queue(_INSERT, tuple(columns.values()))
+        who = {name: one[name] for name in _SEVERAL}
+        new = _encoder.encode({"requests": told}).decode()
+        tx.queue(
+            *statement(action=ORDERS, resource=f"orders/{count}", new=new, institution=institution, **who)
+        )
 
 
 def _request(origin: Origin, trace_id: str, commands: list[Line]) -> dict[str, Any]:

@@ -1,6 +1,4 @@
-"""Who did what: a record in the transaction that did it, and an event of `audit.logs`.
-
-The order path (`trading.trail`) and `manage.py` write their own records; the sealer tells of those.
+"""Who did what: a record in the transaction that did it, and an event of `audit.logs`, in one statement.
 
 The record stands in PostgreSQL, where triggers refuse to change it; within about a second `sealing` gives it its number
 and hash in its institution's chain.
@@ -12,22 +10,49 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from django.db import connection
+from django.db import connection, transaction
 
 from exchange import ids
-from exchange.audit.chain import Entry
 from exchange.audit.origin import current
 from exchange.events import outbox
+from exchange.events.poke import poke
 
 TOPIC = "audit.logs"
 TABLE = "audit_record"
-COLUMNS = "id, institution_id, actor, role, action, resource, old, new, address, agent, trace_id"
 UNKNOWN = "system"  # what runs for nobody: a task of ours
 ORDERS = "ORDERS"  # the action of a record of order commands
 COMMAND_START, COMMAND_END = "command.start", "command.end"
-BY_SEALER = frozenset({ORDERS, COMMAND_START, COMMAND_END})  # whose writers leave the event to the sealer
+
+_TOLD = (
+    "actor",
+    "role",
+    "institution",
+    "action",
+    "resource",
+    "address",
+    "agent",
+)  # in the event, as they are
+_INSERT = f"""
+    WITH record AS (
+        INSERT INTO {TABLE} (id, old, new, trace_id, institution_id, actor, role, action, resource, address, agent)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s))
+    INSERT INTO {outbox.TABLE} ({outbox.COLUMNS}) VALUES (%s, %s, %s)"""
 
 _encoder = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical", order="sorted")
+
+
+def statement(
+    *, action: str, resource: str, old: str = "{}", new: str = "{}", trace_id: str = "", **who: str
+) -> tuple[str, tuple[str | None, ...]]:
+    """SQL that writes a record and its event, with its values. `old` and `new` are JSON objects; `who` has actor, role,
+    institution (an id), address and agent, as far as they are known. After the commit, `poke`."""
+    told = {name: who.get(name, "") for name in _TOLD} | {"action": action, "resource": resource}
+    record_id, institution = ids.uuid7(), told["institution"]
+    payload = {**told, "record": record_id, "old": msgspec.Raw(old), "new": msgspec.Raw(new)}
+    message = outbox.message("AUDIT", payload, trace_id=trace_id, event_id=record_id)
+    row = (told[name] for name in _TOLD if name != "institution")
+    kept = (record_id, old, new, trace_id, institution or None, *row)
+    return _INSERT, (*kept, TOPIC, institution or "platform", message)
 
 
 def record(
@@ -49,40 +74,23 @@ def record(
     assert connection.in_atomic_block, "a record commits with the change that it tells of"
     origin = current()
     actor = actor or origin.actor or UNKNOWN
-    payload = {
-        "actor": actor,
-        "role": role or (origin.role if actor == origin.actor else ""),
-        "institution": institution,
-        "action": action,
-        "resource": resource,
-        "old": old or {},
-        "new": new or {},
-        "address": address or origin.address,
-        "agent": agent or origin.agent,
-    }
-    trace_id, record_id = trace_id or origin.trace_id, ids.uuid7()
-    row: dict[str, Any] = {**payload, "old": facts(payload["old"]), "new": facts(payload["new"])}
-    row |= {"id": record_id, "institution_id": institution or None, "trace_id": trace_id}
-    names = COLUMNS.split(", ")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({', '.join(['%s'] * len(names))})",
-            [row[name] for name in names],
-        )
-    outbox.append(
-        TOPIC, institution or "platform", "AUDIT", {**payload, "record": record_id}, trace_id=trace_id
+    sql, values = statement(
+        action=action,
+        resource=resource,
+        old=facts(old or {}),
+        new=facts(new or {}),
+        trace_id=trace_id or origin.trace_id,
+        actor=actor,
+        role=role or (origin.role if actor == origin.actor else ""),
+        institution=institution,
+        address=address or origin.address,
+        agent=agent or origin.agent,
     )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+    transaction.on_commit(poke)
 
 
 def facts(values: Any) -> str:
     """As the record keeps them: JSON with sorted keys."""
     return _encoder.encode(values).decode()
-
-
-def event(entry: Entry) -> str:
-    """The AUDIT event of a record that has been written without one, as text."""
-    payload = entry._asdict()
-    payload |= {"old": msgspec.json.decode(entry.old), "new": msgspec.json.decode(entry.new)}
-    payload["record"] = payload.pop("id")
-    at, trace_id = payload.pop("at"), payload.pop("trace_id")
-    return outbox.message("AUDIT", payload, trace_id=trace_id, event_id=entry.id, timestamp=at)

@@ -4,7 +4,6 @@
 
 One at a time holds the lock; who does not get it has nothing to do. Killed at any point, the next one finds the same.
 A record that is gone before it was sealed stays among the unsealed, where `verify` finds it.
-Events of the order path's records are written here too, so that path pays for one row only; those of commands as well.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from exchange.audit.chain import GENESIS, PLATFORM, SELECTED, Entry, link
-from exchange.audit.log import BY_SEALER, TOPIC, event
+from exchange.audit.log import TOPIC
 from exchange.events import outbox
-from exchange.events.poke import poke
 
 AT_ONCE = 500  # records in one transaction
 LOCK = 0x61756469  # "audi"
@@ -49,7 +47,6 @@ def seal(limit: int = AT_ONCE) -> int:
         entries = [Entry(*row) for row in cursor.fetchall()]
         if entries:
             _write(cursor, entries)
-            _tell(cursor, entries)
         return len(entries)
 
 
@@ -96,17 +93,3 @@ def _write(cursor: CursorWrapper, entries: Sequence[Entry]) -> None:
     cursor.execute(
         "DELETE FROM audit_unsealed WHERE record = ANY (%s::uuid[])", [[each.id for each in entries]]
     )
-
-
-def _tell(cursor: CursorWrapper, entries: Sequence[Entry]) -> None:
-    told = [
-        (TOPIC, entry.institution or "platform", event(entry))
-        for entry in entries
-        if entry.action in BY_SEALER
-    ]
-    if told:
-        cursor.execute(
-            f"INSERT INTO {outbox.TABLE} ({outbox.COLUMNS}) SELECT * FROM unnest(%s::text[], %s::text[], %s::text[])",
-            [list(column) for column in zip(*told, strict=True)],
-        )
-        transaction.on_commit(poke)

@@ -1,7 +1,7 @@
 """Every command of ours is in the audit log: who ran it, with which arguments, before it runs; and how it ended.
 
 `manage.py` runs commands through `execute`. It writes the record itself, past Django, which a process that becomes
-another program does not load; the sealer tells `audit.logs` of it. A database that is away keeps no command from
+another program does not load; the relay finds its event by itself. A database that is away keeps no command from
 running: the record is missing then, and standard error says so.
 """
 
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from exchange import ids
-from exchange.audit.log import COLUMNS, COMMAND_END, COMMAND_START, TABLE, facts
+from exchange.audit.log import COMMAND_END, COMMAND_START, facts, statement
 from exchange.audit.origin import Origin, acting
 from exchange.audit.values import SECRET, personal
 from exchange.env import env
@@ -41,7 +41,6 @@ LONGEST = 500  # characters of one argument that are kept
 _PROJECT = Path(__file__).resolve().parents[2]
 _SECRETS = re.compile("password|passwd|secret|token|code|key|pin$", re.IGNORECASE)
 _EMAIL = re.compile(r"[^\s@=]+@[^\s@=]+\.[^\s@=]+")
-_INSERT = f"INSERT INTO {TABLE} ({COLUMNS}) VALUES ({', '.join(['%s'] * len(COLUMNS.split(', ')))})"  # noqa: S608
 _USER = "SELECT id::text FROM members_user WHERE lower(email) = lower(%s)"
 
 
@@ -100,20 +99,16 @@ def _write(action: str, name: str, origin: Origin, new: dict[str, object]) -> bo
         ) as connection:
             if "arguments" in new:
                 new = {**new, "arguments": _harmless(new["arguments"], connection)}  # type: ignore[arg-type]
-            row = {
-                "id": ids.uuid7(),
-                "actor": origin.actor,
-                "role": origin.role,
-                "action": action,
-                "resource": f"command/{name}",
-                "old": "{}",
-                "new": facts(new),
-                "trace_id": origin.trace_id,
-            }
-            values = [
-                row.get(column, None if column == "institution_id" else "") for column in COLUMNS.split(", ")
-            ]
-            connection.execute(_INSERT, values)
+            connection.execute(
+                *statement(
+                    action=action,
+                    resource=f"command/{name}",
+                    new=facts(new),
+                    trace_id=origin.trace_id,
+                    actor=origin.actor,
+                    role=origin.role,
+                )
+            )
     except psycopg.errors.UndefinedTable:
         return False
     except (psycopg.Error, OSError) as error:

@@ -336,6 +336,23 @@ def test_order_commands_are_recorded_with_who_sent_them(chain: Chain) -> None:
     assert cancelled[6][0]["commands"] == [["CANCEL", sell[1], "BTC/USDT", ""]]
 
 
+def test_an_event_commits_with_its_record(chain: Chain) -> None:
+    """Whoever writes it: the order path here, and `record`. No seal is needed."""
+    records = sql("SELECT id::text, xmin::text, actor, action, new FROM audit_record ORDER BY id")
+    events = sql("SELECT xmin::text, key, message FROM events_outboxevent WHERE topic = 'audit.logs'")
+    told = {(message := json.loads(text))["event_id"]: (*rest, message) for *rest, text in events}
+    assert {"ORDERS"} < {action for _, _, _, action, _ in records} and told.keys() == {
+        row[0] for row in records
+    }
+    for record, transaction_id, actor, action, new in records:
+        its_transaction, key, message = told[record]
+        schema.check("audit.logs", message)
+        payload = message["payload"]
+        assert its_transaction == transaction_id and key == (payload["institution"] or "platform")
+        assert (payload["record"], payload["actor"], payload["action"]) == (record, actor, action)
+        assert payload["new"] == json.loads(new)
+
+
 def test_a_batch_has_one_record_for_each_institution(db: Desk) -> None:
     """What several send at once is told apart in it; what nobody asked for is named so."""
     alice, bob = db.user(USDT="1000"), db.user(USDT="1000")

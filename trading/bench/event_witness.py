@@ -27,9 +27,6 @@ POLL_SECONDS = 0.05
 READY_SECONDS = 10.0
 
 
-SEALED = "audit.logs"  # its events bear the time of a record that is sealed, and told, up to a second later
-
-
 class Head(msgspec.Struct):
     event_id: str
     timestamp: datetime
@@ -68,7 +65,6 @@ class Witness:
 
     def begin(self) -> None:
         with self._lock:
-            self._events = 0
             self._delays = array("d")
             self._ids: dict[str, set[str]] = {topic: set() for topic in TOPICS}
 
@@ -84,17 +80,14 @@ class Witness:
         with self._lock:
             for message in messages:
                 if message.error() is None:
-                    self._events += 1
                     head = self._decode(message.value() or b"")
-                    if str(message.topic()) != SEALED:
-                        self._delays.append(now - head.timestamp.timestamp())
+                    self._delays.append(now - head.timestamp.timestamp())
                     self._ids[str(message.topic())].add(head.event_id)
 
     def notes(self) -> Notes:
         with self._lock:
             ordered = sorted(self._delays)
-            distinct = {topic: len(ids) for topic, ids in self._ids.items()}
-            return Notes(self._events, distinct, points(ordered))
+            return Notes(len(ordered), {topic: len(ids) for topic, ids in self._ids.items()}, points(ordered))
 
 
 def points(ordered: list[float]) -> dict[str, float]:
