@@ -108,7 +108,7 @@ class Judgement:
         refused = []
         for user, found in self._counted().items():
             for place, count in zip(self._counting[user], found, strict=True):
-                self.refusals[place] = _counted(self._asks[place], self._ceilings[place], count)
+                self.refusals[place] = _above_ceilings(self._asks[place], self._ceilings[place], count)
                 if self.refusals[place] is not None:
                     refused.append(place)
         self.give_back(refused)
@@ -196,7 +196,7 @@ def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings)
     return None
 
 
-def _counted(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
+def _above_ceilings(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
     if _above(count.open_here, ceiling.open_here) or _above(count.open_everywhere, ceiling.open_everywhere):
         return Refusal.MAX_OPEN_ORDERS
     traded_here = Decimal(count.traded_here) / counts.HUNDREDTHS + ask.notional
