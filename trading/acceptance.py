@@ -96,6 +96,7 @@ def accept(
     """Commit the batch. Sets `number` and `reason` of candidates and `refused` of changes. Raises
     psycopg.Error."""
     reasons = [candidate.reason for candidate in candidates]
+    refusals = [change.refused for change in changes]
     for attempt in range(1, TRIES + 1):
         try:
             with transaction(connection) as tx:
@@ -105,8 +106,8 @@ def accept(
                 raise
             for candidate, reason in zip(candidates, reasons, strict=True):
                 candidate.reason = reason
-            for change in changes:
-                change.refused = ""
+            for change, refused in zip(changes, refusals, strict=True):
+                change.refused = refused
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 BATCH = 250  # commands in one transaction, but a request is never split
 POLL_SECONDS = 0.02  # how often a request looks into PostgreSQL while no reply can come
 LISTEN_SECONDS = 0.5  # and how often while they should come: one may be lost
+ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
 
 
 class Outcome(Enum):
@@ -329,9 +330,8 @@ def cancel(user_id: str, order_id: str, trace_id: str) -> Changed:
     order = orders.own_order(user_id, order_id)
     if order is None:
         return Changed(None, ChangeOutcome.NOT_FOUND)
-    if order.closed_at is not None:
-        return _order_not_open(order)
-    return _change(order, Cancel(uuid7(), order.instrument_id, order_id), trace_id)
+    refused = ORDER_NOT_OPEN if order.closed_at is not None else ""
+    return _change(order, Cancel(uuid7(), order.instrument_id, order_id), trace_id, refused)
 
 
 def amend(
@@ -341,16 +341,13 @@ def amend(
     order = orders.own_order(member.user_id, order_id)
     if order is None:
         return Changed(None, ChangeOutcome.NOT_FOUND)
-    if order.closed_at is not None:
-        return _order_not_open(order)
     terms = amendments.terms(order, price, quantity)
     if env.wallet == "http":
         terms = funding.bounded(order, terms)
-    refused = terms.refused or judge_amendment(order, terms, member.institution_id or "")
-    if refused:
-        return Changed(orders.order_view(order), ChangeOutcome.REFUSED, refused)
+    refused = ORDER_NOT_OPEN if order.closed_at is not None else terms.refused
+    refused = refused or judge_amendment(order, terms, member.institution_id or "")
     command = Amend(uuid7(), order.instrument_id, order_id, terms.bound, terms.quantity)
-    return _change(order, command, trace_id, terms)
+    return _change(order, command, trace_id, refused, terms)
 
 
 class CancelledAll(NamedTuple):
@@ -380,17 +377,21 @@ def cancel_all(user_id: str, market: Market | None, trace_id: str) -> CancelledA
 
 
 def _change(
-    order: Order, command: Cancel | Amend, trace_id: str, terms: amendments.Terms | None = None
+    order: Order, command: Cancel | Amend, trace_id: str, refused: str, terms: amendments.Terms | None = None
 ) -> Changed:
+    """One that is refused already goes the same way, to be recorded with the others."""
     market = catalog.by_id(order.instrument_id)
     change = Change(
-        market.group, Envelope(command, trace_id, intake().replies.channel), order_id=str(order.pk)
+        market.group,
+        Envelope(command, trace_id, intake().replies.channel),
+        order_id=str(order.pk),
+        refused=refused,
     )
-    if terms is not None:
+    if terms is not None and not refused:
         change.hold_account, change.reckoned_from = order.hold_account_id, terms.reckoned_from
         change.hold, change.hold_scale = terms.extra_hold, terms.scale
     request = Request(changes=[change])
-    if order.status == Status.PENDING:
+    if order.status == Status.PENDING and not refused:
         request.before = sent_again([order])
     intake().submit(request, lambda: not orders.any_command([command.id]))
     return _changed(order, change, request)
@@ -422,11 +423,7 @@ def _without_effect(command: AnyCommand, order: Order) -> str:
         reached = order.status == Status.CANCELLED
     if reached:
         return ""
-    return "ORDER_NOT_OPEN" if order.closed_at is not None else "AMENDMENT_REFUSED"
-
-
-def _order_not_open(order: Order) -> Changed:
-    return Changed(orders.order_view(order), ChangeOutcome.REFUSED, "ORDER_NOT_OPEN")
+    return ORDER_NOT_OPEN if order.closed_at is not None else "AMENDMENT_REFUSED"
 
 
 def _allowed(batch: list[Request], charged: list[Request], charge: Charge) -> list[Request]:

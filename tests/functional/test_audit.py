@@ -48,6 +48,28 @@ def test_an_order_and_its_cancel_are_in_the_log(live: Live, alice: Trader) -> No
     assert place["number"] < cancel["number"]
 
 
+def test_what_was_refused_is_in_the_log_too(live: Live, alice: Trader) -> None:
+    name = alice.buy("0.01", "100")["order_id"]
+    assert alice.http.patch(f"/orders/{name}", json={"quantity": "0"}).status_code == 400
+    assert alice.http.delete(f"/orders/{name}").status_code == 200
+    assert alice.http.delete(f"/orders/{name}").json()["code"] == "order_not_open"
+    assert alice.http.patch(f"/orders/{name}", json={"price": "101"}).json()["code"] == "order_not_open"
+    records = sealed(live, "--resource", f"order/{name}")
+    told = [
+        line
+        for record in reversed(records)
+        for request in record["new"]["requests"]
+        for line in request["commands"]
+        if line[1] == name
+    ]
+    assert [(line[0], line[-1]) for line in told[1:]] == [
+        ("CANCEL", ""),
+        ("CANCEL", "ORDER_NOT_OPEN"),
+        ("AMEND", "ORDER_NOT_OPEN"),
+    ]
+    assert [float(each) for each in told[-1][3:5]] == [0.01, 101]
+
+
 def test_a_stop_that_goes_off_is_the_exchanges_doing(live: Live, alice: Trader, bob: Trader) -> None:
     """Nobody asked for it at that moment: the log says what did, in the chain of whose order it is."""
     stop = alice.buy("0.01", stop_price="105", order_type="STOP", time_in_force="IOC")
