@@ -10,7 +10,8 @@
 A key is made when the gate first needs it and read anew after a minute (`risk.fresh`), so whatever was missed is
 made good by then: deposits, withdrawals and fees are. Intake counts an order up before it commits and down if it
 does not; the matcher tells what became of it after each settlement. Nobody makes a key by counting: who is not
-limited has none, and costs nothing.
+limited has none, and costs nothing. What was loaded before limits changed is of no use, as orders under no limit
+were not counted up.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ HUNDREDTHS = 100
 MOST = 4 * 10**18  # Redis counts in 64 bits
 FINEST = 8  # decimal places of a unit, at most
 
-# KEYS[1]; ARGV, four an order: instrument, lots, currency, base asset. Counts each order up; nothing if there is no
-# such key. Answers when it was loaded, then five numbers an order.
+# KEYS[1]; ARGV: since when limits are as they are, then four an order: instrument, lots, currency, base asset. Counts
+# each order up, or nothing if there is no key that was loaded since. Answers when it was, then six numbers an order.
 _COUNT = """
 local key = KEYS[1]
-if redis.call('EXISTS', key) == 0 then return false end
-local found = {tonumber(redis.call('HGET', key, 'loaded'))}
-for at = 1, #ARGV, 4 do
+local loaded = tonumber(redis.call('HGET', key, 'loaded') or 0)
+if loaded < tonumber(ARGV[1]) then
+    redis.call('DEL', key)
+    return false
+end
+local found = {loaded}
+for at = 2, #ARGV, 4 do
     found[#found + 1] = redis.call('HINCRBY', key, 'open:' .. ARGV[at], 1)
     found[#found + 1] = redis.call('HINCRBY', key, 'open', 1)
     found[#found + 1] = redis.call('HINCRBY', key, 'buying:' .. ARGV[at], ARGV[at + 1])
@@ -137,6 +142,7 @@ class Tally:
     """A user's counts as PostgreSQL has them."""
 
     def __init__(self) -> None:
+        self.begun = time.time()
         self.fields: dict[str, int] = {"open": 0}
 
     def add(self, field: str, number: int) -> int:
@@ -144,10 +150,10 @@ class Tally:
         return self.fields[field]
 
     def count(self, change: Change) -> Count:
-        """One order more, as `_COUNT` does."""
+        """With this order too, as `_COUNT` does."""
         return Count(
-            self.add(f"open:{change.instrument}", 1),
-            self.add("open", 1),
+            self.add(f"open:{change.instrument}", change.orders),
+            self.add("open", change.orders),
             self.add(f"buying:{change.instrument}", change.lots),
             self.add(f"owned:{change.base}", 0),
             self.add(f"traded:{change.instrument}", 0),
@@ -177,19 +183,19 @@ def load(connection: psycopg.Connection[Any], users: Iterable[str]) -> dict[str,
 
 def keep(client: redis.Redis, tallies: Mapping[str, Tally]) -> None:
     """In place of what is stale or not there. Raises redis.RedisError."""
-    now = int(time.time())
+    old = time.time() - FRESH_SECONDS
     pipe = client.pipeline(transaction=False)
     for user, tally in tallies.items():
-        values = [part for item in (("loaded", now), *tally.fields.items()) for part in item]
-        pipe.eval(_LOAD, 1, _key(user), now - FRESH_SECONDS, KEEP_SECONDS, *values)
+        values = [part for item in (("loaded", tally.begun), *tally.fields.items()) for part in item]
+        pipe.eval(_LOAD, 1, _key(user), old, KEEP_SECONDS, *values)
     pipe.execute()
 
 
-def put(pipe: Pipeline, changes: Mapping[str, Sequence[Change]]) -> None:
-    """Queue to count each user's orders up; `heard` makes sense of the answers."""
+def put(pipe: Pipeline, changes: Mapping[str, Sequence[Change]], since: float) -> None:
+    """Queue to count each user's orders up, by what was loaded `since`; `heard` makes sense of the answers."""
     for user, orders in changes.items():
         asked = [part for c in orders for part in (c.instrument, c.lots, c.currency, c.base)]
-        pipe.eval(_COUNT, 1, _key(user), *asked)
+        pipe.eval(_COUNT, 1, _key(user), since, *asked)
 
 
 def heard(users: Iterable[str], answers: Sequence[Any]) -> dict[str, Counted | None]:

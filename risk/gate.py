@@ -93,7 +93,7 @@ class Judgement:
 
     def put(self, pipe: Pipeline) -> None:
         started = time.perf_counter()
-        counts.put(pipe, self._changes(self._counting))
+        counts.put(pipe, self._changes(self._counting), rules.since)
         self._seconds += time.perf_counter() - started
 
     def hear(self, answers: list[Any]) -> None:
@@ -151,7 +151,7 @@ class Judgement:
         try:
             counts.keep(client(), tallies)
             pipe = client().pipeline(transaction=False)
-            counts.put(pipe, self._changes(missing))
+            counts.put(pipe, self._changes(missing), rules.since)
             self._found |= counts.heard(missing, pipe.execute())
             _circuit.works()
         except redis.RedisError as error:
@@ -173,11 +173,20 @@ def consult(*questions: Question) -> None:
         ask(client(), _circuit, *questions)
 
 
-def judge_amendment(connection: psycopg.Connection[Any], ask: Ask) -> Refusal | None:
-    """For an order as it would be: all but what is counted, which it is in already."""
+def judge_amendment(
+    connection: psycopg.Connection[Any], whole: Ask, before: Ask, after: Ask
+) -> Refusal | None:
+    """For an order as it would be as a `whole`. What rests of it is counted already, so what is counted has a say only
+    where that grows, from `before` to `after`."""
     rules.refresh(connection)
-    ceiling = rules.ceilings(ask.user_id, ask.institution_id, ask.symbol, ask.currency)
-    return _uncounted(connection, ask, ceiling)
+    ceiling = rules.ceilings(whole.user_id, whole.institution_id, whole.symbol, whole.currency)
+    refusal = _uncounted(connection, whole, ceiling)
+    grows = after.lots > before.lots or after.notional > before.notional
+    if refusal is not None or not ceiling.counted or not grows:
+        return refusal
+    tally = counts.load(connection, [whole.user_id])[whole.user_id]
+    tally.count(before.change(-1))
+    return _above_sums(after, ceiling, tally.count(after.change(1)))
 
 
 def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings) -> Refusal | None:
@@ -199,6 +208,10 @@ def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings)
 def _above_ceilings(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
     if _above(count.open_here, ceiling.open_here) or _above(count.open_everywhere, ceiling.open_everywhere):
         return Refusal.MAX_OPEN_ORDERS
+    return _above_sums(ask, ceiling, count)
+
+
+def _above_sums(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
     traded_here = Decimal(count.traded_here) / counts.HUNDREDTHS + ask.notional
     traded_in_currency = Decimal(count.traded_in_currency) / counts.HUNDREDTHS + ask.notional
     if _above(traded_here, ceiling.traded_here) or _above(traded_in_currency, ceiling.traded_in_currency):

@@ -78,6 +78,7 @@ class Rules:
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
         self._revision: int | None = -1
+        self.since = 0.0  # when this process last read limits, in seconds since the epoch
         self._due = float("inf")  # when a limit's time comes
         self._limits: Mapping[tuple[str, str], Limit] = {}
         self._resolved: dict[tuple[str, str, str], Ceilings] = {}
@@ -109,6 +110,7 @@ class Rules:
                 ceilings = (limit.max_risk_score for limit in self._limits.values())
                 self._least_score = min((each for each in ceilings if each is not None), default=None)
                 self._resolved = {}
+                self.since = time.time()
                 self._revision = revision
             if self._least_score is not None:
                 self.scores = dict(connection.execute(_SCORES, (self._least_score,)).fetchall())

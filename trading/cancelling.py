@@ -48,11 +48,11 @@ def cancel_due(connection: psycopg.Connection[Any], dispatcher: Dispatcher) -> i
     with transaction(connection) as tx:
         run_out, blocked, on_the_way = tx.fetch((_RUN_OUT, ()), (_BLOCKED, ()), (_ON_THE_WAY, ()))
         of_blocked: set[Pair] = set(blocked)
-        due = set(of_blocked)
+        # A block is looked at again, a switch is not: a cancel on the way may be older than an order of its user's.
+        due = of_blocked - {_pair(decode_envelope(row[0])) for row in on_the_way}
         if run_out:
             (open_now,) = tx.fetch((_OPEN, (array(user for (user,) in run_out),)))
             due |= set(open_now)
-        due -= {_pair(decode_envelope(row[0])) for row in on_the_way}
         changes = [
             _change(pair, trail.BLOCKED if pair in of_blocked else trail.RUN_OUT) for pair in sorted(due)
         ]

@@ -12,7 +12,7 @@ from exchange.database import own_connection
 from exchange.members.rate import Charge
 from matching.core.types import OrderType, Side
 from risk import gate
-from risk.gate import Judgement
+from risk.gate import Ask, Judgement
 from trading.amendments import Terms
 from trading.candidates import Candidate, ask_of
 from trading.catalog import catalog
@@ -64,14 +64,15 @@ def judge_amendment(order: Order, terms: Terms, institution: str) -> str:
     connection = own_connection()
     if gate.idle(connection):
         return ""
+    market, side = catalog.by_id(order.instrument_id), Side[order.side]
     limited = order.type == OrderType.LIMIT
-    ask = ask_of(
-        catalog.by_id(order.instrument_id),
-        str(order.user_id),
-        institution,
-        Side[order.side],
-        terms.quantity,
-        terms.bound,
-        limited,
-    )
-    return gate.judge_amendment(connection, ask) or ""
+
+    def ask(lots: int, bound: int) -> Ask:
+        return ask_of(market, str(order.user_id), institution, side, lots, bound, limited)
+
+    bound, total = terms.reckoned_from
+    filled = market.scale.to_lots(order.filled_quantity)
+    assert filled is not None, "a stored order is in lots"
+    whole, before = ask(terms.quantity, terms.bound), ask(total - filled, bound)
+    after = ask(terms.quantity - filled, terms.bound)
+    return gate.judge_amendment(connection, whole, before, after) or ""

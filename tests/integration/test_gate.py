@@ -18,13 +18,14 @@ from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from exchange.audit.models import Record
 from exchange.database import own_connection
 from exchange.events.models import OutboxEvent
 from exchange.members.models import Institution, User
 from exchange.redis import Circuit
 from exchange.redis import client as redis_client
 from matching.codec import Envelope
-from risk import blocks, deadman, gate, references
+from risk import blocks, counts, deadman, gate, references
 from risk.fresh import refresher
 from risk.gate import Refusal
 from risk.models import Block, DeadMan, Limit, Score
@@ -173,6 +174,36 @@ def test_an_amendment_passes_the_gate_too(desk: Desk) -> None:
     assert gatekeeper.judge_amendment(order, same, institution) == ""
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"max_daily_notional": Decimal(350)}, "MAX_DAILY_NOTIONAL"),
+        ({"max_position": Decimal("4.5")}, "MAX_POSITION"),
+    ],
+)
+def test_an_amendment_may_not_grow_past_what_is_counted(
+    desk: Desk, fields: dict[str, Any], reason: str
+) -> None:
+    """Of four wanted one is bought, three rest: with one owned before, that is five."""
+    alice, bob = desk.user(USDT="10000", BTC="1"), desk.user(BTC="10")
+    name = desk.trade(alice, "BUY", "3", "100")
+    desk.trade(bob, "SELL", "1", "100")
+    limit(symbol=SYMBOL, **fields)
+    order, institution = Order.objects.get(pk=name), str(desk.institution.pk)
+    assert order.filled_quantity == 1
+
+    def judged(price: str | None, quantity: str | None) -> str:
+        scale = desk.market.scale
+        ticks = scale.to_ticks(Decimal(price)) if price else None
+        lots = scale.to_lots(Decimal(quantity)) if quantity else None
+        return gatekeeper.judge_amendment(order, amendments.terms(order, ticks, lots), institution)
+
+    assert judged(None, "4") == reason
+    assert judged(None, "3.5") == ""
+    limit(user_id=alice, symbol=SYMBOL, **dict.fromkeys(fields, Decimal(1)), max_open_orders=0)
+    assert judged(None, "2") == judged("90", None) == "", "what shrinks is welcome"
+
+
 def test_a_risk_score_can_stop_a_user(desk: Desk) -> None:
     alice = desk.user(USDT="10000")
     limit(institution=desk.institution, max_risk_score=70)
@@ -243,7 +274,7 @@ def test_a_blocked_user_places_nothing_and_what_was_open_goes(desk: Desk) -> Non
     assert kill("--user", email, "--lift")["changed"]
     assert refused(desk, desk.draft(alice, "BUY", "1", "98")) == [None]
     actions = [json.loads(each.message)["payload"] for each in OutboxEvent.objects.filter(topic="audit.logs")]
-    assert [(each["action"], each["new"]) for each in actions] == [
+    assert [(each["action"], each["new"]) for each in actions if each["action"] != "ORDERS"] == [
         ("BLOCK", {"reason": "a test"}),
         ("LIFT_BLOCK", {"reason": "a test"}),
     ]
@@ -309,6 +340,25 @@ def test_a_dead_man_switch_goes_off_once_and_only_when_it_is_not_renewed(desk: D
     deadman.arm(alice, 60)
     assert deadman.arm(alice, 0)[1] is None
     assert not DeadMan.objects.exists()
+    told = Record.objects.filter(resource=f"user/{alice}").order_by("pk")
+    assert [each.action for each in told] == ["dead_man.armed", "dead_man.armed", "dead_man.cleared"]
+
+
+def test_a_dead_man_switch_does_not_rely_on_a_cancel_that_came_before_the_order(desk: Desk) -> None:
+    """A cancel of all that no matcher has come to yet is of what was open when it was asked for."""
+    alice = desk.user(USDT="10000")
+    first = send(desk, desk.draft(alice, "BUY", "1", "100"))
+    desk.match(*(c.envelope("") for c in first.pending))
+    older = desk.cancel_all(alice)
+    later = send(desk, desk.draft(alice, "BUY", "1", "90"))
+    deadman.arm(alice, 60)
+    DeadMan.objects.update(deadline=timezone.now())
+    assert cancel_due(own_connection(), Dispatcher()) == 1
+    desk.match(older, *(c.envelope("") for c in later.pending))
+    assert desk.order(later.pending[0].order_id).status == "OPEN"
+    _, envelopes = desk.worker._stream.read("0-0", 1)
+    desk.match(*envelopes)
+    assert desk.order(later.pending[0].order_id).status == "CANCELLED"
 
 
 def set_score(user: str, score: int) -> None:
@@ -317,12 +367,32 @@ def set_score(user: str, score: int) -> None:
     Score.objects.create(user_id=user, score=score)
 
 
-def test_counts_that_are_stale_are_read_anew_beside_the_order_path(desk: Desk) -> None:
+def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counting: str) -> None:
+    """While it was not there nobody counted these orders up, but the matcher counted them down."""
+    alice = desk.user(USDT="10000")
+    first = limit(institution=desk.institution, max_open_orders=2)
+    placed = send(desk, desk.draft(alice, "BUY", "1", "100"))
+    match(desk, *(c.envelope("") for c in placed.pending))
+    first.delete()
+    gate.rules.forget()
+    more = send(desk, *(desk.draft(alice, "BUY", "1", "100") for _ in range(4)))
+    assert not more.rejected
+    match(desk, *(c.envelope("") for c in more.pending))
+    match(desk, *(desk.cancel(c.order_id) for c in [*placed.pending, *more.pending]))
+    limit(institution=desk.institution, max_open_orders=2)
+    again = [desk.draft(alice, "BUY", "1", "100") for _ in range(4)]
+    assert refused(desk, *again) == [None, None, "MAX_OPEN_ORDERS", "MAX_OPEN_ORDERS"]
+
+
+def test_counts_that_are_stale_are_read_anew_beside_the_order_path(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "FRESH_SECONDS", 0)
     alice = desk.user(USDT="10000")
     limit(institution=desk.institution, max_open_orders=2)
     assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == [None]
     (key,) = redis_client().keys(f"risk:{alice}:*")
-    redis_client().hset(key, mapping={"open": 7, f"open:{desk.market.id}": 7, "loaded": 1})
+    redis_client().hset(key, mapping={"open": 7, f"open:{desk.market.id}": 7})
     assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == ["MAX_OPEN_ORDERS"], "nobody has looked yet"
     refresher.refresh(own_connection())
     assert redis_client().hget(key, "open") == b"1", "as PostgreSQL has it"
