@@ -23,6 +23,7 @@ from exchange import metrics
 from exchange.database import Transaction, Unexpected, array, transaction
 from exchange.events import outbox
 from exchange.events.poke import poke
+from exchange.times import rfc3339
 from matching.codec import Envelope, decode_envelope, encode
 from matching.core.commands import Place
 from matching.core.scale import minor_text
@@ -145,7 +146,7 @@ class GroupSettlement:
 
     def settle(self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()) -> Sheet:
         now = datetime.now(UTC)
-        sheet = Sheet(now=now.isoformat(), now_us=int(now.timestamp() * 1_000_000))
+        sheet = Sheet(now=rfc3339(now, "microseconds"), now_us=int(now.timestamp() * 1_000_000))
         for envelope, _, events in applied:
             self._blotter.record(sheet, envelope, events)
         sheet.messages += [

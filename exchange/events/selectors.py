@@ -15,6 +15,9 @@ _STATE = """
 _OLDEST = """
     SELECT (message::json ->> 'timestamp')::timestamptz FROM events_outboxevent
      WHERE published_at IS NULL AND status = 'PENDING' ORDER BY id LIMIT 1"""
+_FAILED = """
+    SELECT id, topic, key, tries, reason FROM events_outboxevent
+     WHERE published_at IS NULL AND status = 'FAILED' ORDER BY id LIMIT %s"""
 
 
 class State(NamedTuple):
@@ -37,3 +40,20 @@ def state() -> State:
         cursor.execute(_OLDEST)
         row = cursor.fetchone()
     return State(pending, failed, held, row[0] if row else None)
+
+
+class Failed(NamedTuple):
+    """An event that Kafka refused too often."""
+
+    id: int
+    topic: str
+    key: str
+    tries: int
+    reason: str
+
+
+def failed(limit: int) -> list[Failed]:
+    """The oldest of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FAILED, [limit])
+        return [Failed(*row) for row in cursor.fetchall()]

@@ -16,7 +16,7 @@ KEYS = {
     BOOKS: "symbol",
     PRICES: "symbol",
     AUDIT: "institution",
-    RISK: "user",
+    RISK: "user, or the symbol or kind where no user is meant",
     ACCOUNTS: "user",
 }
 TOPICS = tuple(KEYS)

@@ -40,6 +40,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.exchange_log_level},
     "loggers": {
         "axes": {"level": "WARNING"},  # it has a line for each step
+        "httpx": {"level": "WARNING"},  # and it one for each request
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "django.request": {
             "handlers": ["stderr"],

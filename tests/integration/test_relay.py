@@ -140,6 +140,11 @@ def test_a_refused_event_holds_back_its_key_and_nobody_else(
     assert "too large" in failed.reason
     state = selectors.state()
     assert (state.pending, state.failed, state.held_keys) == (2, 1, 1)
+    assert selectors.failed(2) == [(failed.id, ORDERS, "bea", TRIES, failed.reason)]
+    told = StringIO()
+    with pytest.raises(SystemExit, match="1"):
+        call_command("outbox", stdout=told)
+    assert f"--id {failed.id}  {ORDERS}  bea  {TRIES} tries: " in told.getvalue()
 
     shorter = outbox.message("COUNTED", {"number": 2}, trace_id="t")
     OutboxEvent.objects.filter(id=failed.id).update(message=shorter)

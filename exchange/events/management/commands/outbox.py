@@ -14,11 +14,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from exchange.events import repair, selectors
 from exchange.times import rfc3339
 
+LISTED = 20  # failed events that are named
+
 
 class Command(BaseCommand):
     help = (
-        "Show the outbox; send failed events again, give them up, or repeat what Kafka has lost. Exit code 0: done, or "
-        "nothing has failed; 1: events have failed, or none was found to act on; 2: bad usage."
+        "Show the outbox and the oldest events that failed; send failed events again, give them up, or repeat what "
+        "Kafka has lost. Exit code 0: done, or nothing has failed; 1: events have failed, or none was found to act on; "
+        "2: bad usage."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -60,20 +63,22 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _state(self, as_json: bool) -> bool:
-        now = selectors.state()
+        now, failed = selectors.state(), selectors.failed(LISTED)
         if as_json:
             oldest = rfc3339(now.oldest) if now.oldest else None
             figures = {"oldest": oldest, "oldest_seconds": round(now.oldest_seconds, 3)}
-            self.stdout.write(
-                json.dumps(
-                    {"pending": now.pending, "failed": now.failed, "held_keys": now.held_keys, **figures}
-                )
-            )
+            counts = {"pending": now.pending, "failed": now.failed, "held_keys": now.held_keys}
+            events = [each._asdict() for each in failed]
+            self.stdout.write(json.dumps({**counts, **figures, "failed_events": events}))
         else:
             self.stdout.write(
                 f"pending {now.pending}, the oldest for {now.oldest_seconds:.1f} s\n"
                 f"failed  {now.failed}, keys that wait for one that was refused: {now.held_keys}"
             )
+            for each in failed:
+                self.stdout.write(
+                    f"  --id {each.id}  {each.topic}  {each.key}  {each.tries} tries: {each.reason}"
+                )
         return not now.failed
 
     def _tell(self, options: dict[str, Any], what: str, count: int, **more: Any) -> bool:
