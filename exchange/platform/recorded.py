@@ -14,7 +14,6 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -29,16 +28,32 @@ from exchange.env import env
 LASTING = frozenset(
     {"web", "stream", "matcher", "prices", "celery_worker", "celery_beat", "consume", "simulate"}
 )
-# They have, or are yet to make, an installation of their own.
-UNRECORDED = frozenset({"up", "bench"})
-# Django's own that reach into the database.
-OTHERS = frozenset(
-    {"migrate", "shell", "dbshell", "createsuperuser", "changepassword", "flush", "loaddata", "dumpdata"}
+# They have, or are yet to make, an installation of their own; or are Django's own that only look, or write files.
+UNRECORDED = frozenset(
+    {"up", "bench", "help", "version", "check", "diffsettings", "findstatic", "collectstatic", "inspectdb"}
+    | {
+        "makemessages",
+        "compilemessages",
+        "makemigrations",
+        "showmigrations",
+        "optimizemigration",
+        "squashmigrations",
+    }
+    | {
+        "sqlmigrate",
+        "sqlflush",
+        "sqlsequencereset",
+        "startapp",
+        "startproject",
+        "test",
+        "testserver",
+        "runserver",
+    }
 )
+_HELP = frozenset({"-h", "--help", "--version"})
 
 LONGEST = 500  # characters of one argument that are kept
 
-_PROJECT = Path(__file__).resolve().parents[2]
 _SECRETS = re.compile("password|passwd|secret|token|code|key|pin$", re.IGNORECASE)
 _EMAIL = re.compile(r"[^\s@=]+@[^\s@=]+\.[^\s@=]+")
 _USER = "SELECT id::text FROM members_user WHERE lower(email) = lower(%s)"
@@ -82,13 +97,9 @@ def execute(argv: list[str]) -> None:
 
 
 def _is_recorded(name: str, arguments: Sequence[str]) -> bool:
-    if not name or name in UNRECORDED or {"-h", "--help", "--version"} & set(arguments):
-        return False
-    return (
-        name in OTHERS
-        or any(_PROJECT.glob(f"*/management/commands/{name}.py"))
-        or any(_PROJECT.glob(f"exchange/*/management/commands/{name}.py"))
-    )
+    """Whatever is not known to be harmless, mistyped names too. What follows `--` is another program's."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return bool(name) and name not in UNRECORDED | _HELP and not _HELP & set(own)
 
 
 def _write(action: str, name: str, origin: Origin, new: dict[str, object]) -> bool:
