@@ -38,10 +38,8 @@ def create_instrument(*, symbol: str, by: str, **terms: Any) -> Instrument:
     return _created(instrument, f"market/{symbol}", by, shown)
 
 
-def create_institution(
-    *, code: str, name: str, hosts: list[str], order_rate: int | None, by: str
-) -> Institution:
-    institution = Institution(code=code, name=name, order_rate=order_rate)
+def create_institution(*, code: str, name: str, hosts: list[str], by: str) -> Institution:
+    institution = Institution(code=code, name=name)
     institution = _created(institution, f"institution/{code}", by, {"name": name, "hosts": hosts})
     for host in hosts:
         found = InstitutionHost(host=host, institution=institution)

@@ -166,6 +166,18 @@ def test_every_way_to_find_has_an_index(desk: Desk) -> None:
             assert "Index" in plan and "Seq Scan on trading_trade" not in plan, plan
 
 
+def test_the_orders_of_a_market_have_an_index(desk: Desk) -> None:
+    """In the order of the list: a rare market's are read alone, and a common one's no further than the page."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # which is what small tables are for
+        for market in (Order.objects.earliest("id").instrument_id, 0):
+            orders = Order.objects.filter(instrument=market).order_by("-id")[:51]
+            assert re.search(
+                r"Index (Only )?Scan.*\n *Index Cond: \(instrument_id = ", plan := orders.explain()
+            ), plan
+            assert "Sort  (" not in plan, plan
+
+
 def test_every_number_is_found(operator: Client) -> None:
     for order in Order.objects.all():
         assert order.pk in finding._numbered(order.number)

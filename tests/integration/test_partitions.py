@@ -7,7 +7,7 @@ from django.db import connection
 
 from exchange import ids, partitions
 from exchange.partitions import AHEAD
-from trading.models import Transaction
+from trading.models import Order, Transaction
 from trading.partitions import TABLES
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,3 +53,16 @@ def test_rows_without_a_partition_are_kept_and_do_not_block_the_coming_ones() ->
     created = partitions.ensure([TABLE])
     assert len(created) == AHEAD["month"]
     assert partitions.misplaced([TABLE]) == {TABLE.table: 1}
+
+
+def test_a_new_partition_has_the_indexes_of_its_table() -> None:
+    orders = next(table for table in TABLES if table.table == "trading_order")
+    made = partitions.ensure([orders], ahead=AHEAD["month"] + 1)[-1]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT parent.relname FROM pg_index own JOIN pg_inherits ON inhrelid = own.indexrelid"
+            " JOIN pg_class parent ON parent.oid = inhparent WHERE own.indrelid = %s::regclass",
+            [made],
+        )
+        assert {index.name for index in Order._meta.indexes} <= {name for (name,) in cursor.fetchall()}
+        cursor.execute(f"DROP TABLE {made}")

@@ -92,7 +92,7 @@ def fill(superuser: str, options: argparse.Namespace, say: Say) -> dict[str, Any
         connection.execute("SET session_replication_role = replica")
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(_FUNCTION)
-        with _rebuilt(connection, "order_user"):
+        with _rebuilt(connection, "order_user", "order_instrument"):
             for low in range(1, options.orders + 1, AT_ONCE):
                 high = min(low + AT_ONCE - 1, options.orders)
                 connection.execute(_ORDERS, facts | {"low": low, "high": high})

@@ -62,6 +62,7 @@ class Order(models.Model):
     class Meta:
         indexes = [
             models.Index(F("user"), F("id").desc(), name="order_user"),
+            models.Index(F("instrument"), F("id").desc(), name="order_instrument"),
             models.Index(
                 fields=["instrument", "side", "price"],
                 name="order_active",
