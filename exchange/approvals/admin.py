@@ -186,12 +186,13 @@ class ApprovalAdmin(TenantAdmin, ModelAdmin):
         return HttpResponseRedirect(reverse("admin:approvals_approval_change", args=[approval_id]))
 
     def _about(self, request: HttpRequest) -> dict[str, str]:
-        """Whom an address names as ?user=ID, if whoever asks may see them."""
+        """What an address names: ?institution=ID, or ?user=ID if whoever asks may see them."""
         try:
             user = User.objects.filter(pk=UUID(request.GET.get("user", ""))).first()
         except ValueError:
             user = None
-        return {"email": user.email} if user and sees(_who(request), user) else {}
+        named = {"email": user.email} if user and sees(_who(request), user) else {}
+        return {"institution": request.GET.get("institution", ""), **named}
 
     def ask(self, request: HttpRequest, code: str) -> HttpResponse:
         """The form of a kind that has one."""

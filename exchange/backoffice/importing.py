@@ -1,7 +1,7 @@
 """Imports of reference data: a table with a row a record, CSV or XLSX, checked in whole before anything is written.
 
 Each row passes the model's own checks (`full_clean`). One row that fails refuses the file. What takes a second person
-elsewhere is not imported: fees and limits are asked for through approvals.
+elsewhere is not imported: fees, limits and order rates are asked for through approvals.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Assets(Sheet):
 class Institutions(Sheet):
     class Meta:
         model = Institution
-        fields = ("code", "name", "order_rate")
+        fields = ("code", "name")
         import_id_fields = ("code",)
         clean_model_instances = True
         skip_unchanged = True

@@ -52,15 +52,15 @@ class NewUserForm(_LowerCase, UserCreationForm):
 class ChangedUserForm(_LowerCase, UserChangeForm):
     class Meta:
         model = User
-        fields = ("email", "password", "order_rate", "is_active")
+        fields = ("email", "password", "is_active")
         field_classes = {"email": UsernameField}
 
 
 class BrandForm(forms.ModelForm):
     upload = forms.FileField(
-        label="logo", required=False, help_text="PNG or WebP, at most 64 KiB; replaces the one there is"
+        label=_("logo"), required=False, help_text=_("PNG or WebP, at most 64 KiB; replaces the one there is")
     )
-    remove = forms.BooleanField(label="remove the logo", required=False)
+    remove = forms.BooleanField(label=_("remove the logo"), required=False)
 
     class Meta:
         model = Brand
@@ -96,18 +96,25 @@ class HostInline(TabularInline):
 
 @admin.register(Institution)
 class InstitutionAdmin(TenantAdmin, ModelAdmin):
-    """The code stays: commands and addresses name it. The rate protects the platform, so it is the platform's."""
+    """The code stays: commands and addresses name it. The rate takes a second person, and is the platform's."""
 
     tenant = "pk"
     inlines = [BrandInline, HostInline]
     list_display = ["name", "code", "order_rate", "created_at"]
     search_fields = ["name", "code"]
     ordering = ["code"]
+    fields = ["code", "name", "order_rate"]
+    actions_detail = ["ask_for_rate"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Institution | None = None) -> list[str]:
-        if obj is None:
-            return []
-        return ["code"] if visible(request.user) is None else ["code", "order_rate"]
+        return ["code", "order_rate"] if obj else ["order_rate"]
+
+    def has_rate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return visible(request.user) is None and self.may(request, "limits.request")
+
+    @action(description=_("Ask for an order rate"), permissions=["rate"], url_path="rate")
+    def ask_for_rate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return _ask("ORDER_RATE", institution=object_id)
 
 
 @admin.register(User)
@@ -126,8 +133,16 @@ class UserAdmin(TenantAdmin, KeysetAdmin, DjangoUserAdmin, ModelAdmin):  # type:
     search_fields = ["email"]
     ordering = ["email"]
     filter_horizontal = ()
-    actions_detail = ["ask_for_role", "ask_for_adjustment"]
-    readonly_fields = ["institution", "role", "is_staff", "is_superuser", "last_login", "created_at"]
+    actions_detail = ["ask_for_role", "ask_for_rate", "ask_for_adjustment"]
+    readonly_fields = [
+        "institution",
+        "role",
+        "order_rate",
+        "is_staff",
+        "is_superuser",
+        "last_login",
+        "created_at",
+    ]
     fieldsets = [
         (None, {"fields": ["email", "password", "institution", "role", "order_rate"]}),
         (_("Access"), {"fields": ["is_active", "is_staff", "is_superuser"]}),
@@ -159,22 +174,29 @@ class UserAdmin(TenantAdmin, KeysetAdmin, DjangoUserAdmin, ModelAdmin):  # type:
     def has_role_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.may(request, "users.role")
 
+    def has_rate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.may(request, "limits.request")
+
     def has_adjustment_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.may(request, "adjustments.request")
 
     @action(description=_("Ask for a role"), permissions=["role"], url_path="role")
     def ask_for_role(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return _ask("ROLE", object_id)
+        return _ask("ROLE", user=object_id)
+
+    @action(description=_("Ask for an order rate"), permissions=["rate"], url_path="rate")
+    def ask_for_rate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return _ask("ORDER_RATE", user=object_id)
 
     @action(description=_("Ask for an adjustment"), permissions=["adjustment"], url_path="adjustment")
     def ask_for_adjustment(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return _ask("ADJUSTMENT", object_id)
+        return _ask("ADJUSTMENT", user=object_id)
 
 
-def _ask(kind: str, user_id: str) -> HttpResponse:
+def _ask(kind: str, **about: str) -> HttpResponse:
     """To the page that asks for a second person's approval."""
     page = reverse("admin:approvals_approval_ask", args=[kind])
-    return HttpResponseRedirect(f"{page}?{urlencode({'user': user_id})}")
+    return HttpResponseRedirect(f"{page}?{urlencode(about)}")
 
 
 @admin.register(KnownDevice)

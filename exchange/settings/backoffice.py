@@ -13,6 +13,7 @@ APPROVAL_KINDS: dict[str, str] = {
     "ADJUSTMENT": "trading.adjustments.KIND",
     "FEES": "trading.fees.KIND",
     "LIMITS": "risk.limit_changes.KIND",
+    "ORDER_RATE": "exchange.approvals.order_rates.KIND",
     "ROLE": "exchange.approvals.roles.KIND",
     "RESUME": "trading.resuming.KIND",
     "WITHDRAWAL": "trading.payments.approval.WITHDRAWAL",

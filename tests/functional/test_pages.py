@@ -154,13 +154,12 @@ def test_an_operator_adds_a_user_changes_it_and_sets_a_password(operator: Client
     assert operator.get(page).status_code == 200
     changed = {
         "email": user.email,
-        "order_rate": "50",
-        "is_active": "on",
+        "is_active": "",
     }
     response = operator.post(page, changed)
     assert response.status_code == 302, response.context["errors"]
     user.refresh_from_db()
-    assert (user.order_rate, user.role, user.is_staff) == (50, Role.TRADER, False)
+    assert (user.is_active, user.role, user.is_staff) == (False, Role.TRADER, False)
     password = {"password1": "another one 43", "password2": "another one 43", "usable_password": "true"}
     assert operator.post(f"/admin/members/user/{user.pk}/password/", password).status_code == 302
     user.refresh_from_db()

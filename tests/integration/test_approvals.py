@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from exchange import ids
 from exchange import partitions as tables
-from exchange.approvals import requests, roles
+from exchange.approvals import order_rates, requests, roles
 from exchange.approvals.models import Approval, State
 from exchange.approvals.requests import (
     Expired,
@@ -31,6 +31,7 @@ from exchange.approvals.requests import (
 )
 from exchange.audit.models import Record
 from exchange.celery import app
+from exchange.env import env
 from exchange.events.models import OutboxEvent
 from exchange.ids import uuid7
 from exchange.members.models import Institution, Role, StaffSession, User
@@ -612,7 +613,7 @@ def test_no_page_of_a_user_changes_a_role(bank: Institution, trader: User, anna:
     wanted = {"role": "PLATFORM_ADMIN", "institution": "", "is_staff": "on", "is_superuser": "on"}
     assert boss.post(page, fields | wanted).status_code == 302
     trader.refresh_from_db()
-    assert (trader.order_rate, trader.role, trader.institution) == (7, Role.TRADER, bank)
+    assert (trader.order_rate, trader.role, trader.institution) == (None, Role.TRADER, bank)
     assert (trader.is_staff, trader.is_superuser) == (False, False)
     new = {"email": "new@bank.example", "usable_password": "true", "institution": str(bank.pk)}
     new |= {"password1": "correct-horse-battery", "password2": "correct-horse-battery"}
@@ -627,7 +628,7 @@ def test_requests_run_out_by_themselves(ask: Ask) -> None:
     late = outdated(ask)
     app.autodiscover_tasks(force=True)
     (entry,) = [each for each in app.conf.beat_schedule.values() if each["task"] == "approvals.expire"]
-    app.tasks[entry["task"]].apply().get()
+    app.tasks[entry["task"]]()
     late.refresh_from_db()
     assert late.state == State.EXPIRED
 
@@ -674,6 +675,78 @@ def test_the_first_two_have_nobody_to_ask_and_the_third_has(db: None) -> None:
         with pytest.raises(CommandError):
             call_command(name, *arguments)
     assert User.objects.count() == 2
+
+
+# Order rates
+
+
+def test_an_order_rate_takes_two(bank: Institution, trader: User, anna: User, ben: User) -> None:
+    boss, second = (staff(Role.INSTITUTION_ADMIN, bank) for _ in range(2))
+    wanted = order_rates.ask(trader, order_rate=5, reason="too many at once", by=boss)
+    assert (wanted.changes, wanted.institution) == ([["orders a second", "–", "5"]], bank)
+    with pytest.raises(SamePerson):
+        approve(wanted.pk, by=boss, reason="mine")
+    assert not User.objects.filter(order_rate__isnull=False).exists()
+    approve(wanted.pk, by=second, reason="fine")
+    trader.refresh_from_db()
+    assert trader.order_rate == 5
+    approve(order_rates.ask(bank, order_rate=50, reason="a big desk", by=anna).pk, by=ben, reason="agreed")
+    bank.refresh_from_db()
+    assert bank.order_rate == 50
+    approve(
+        order_rates.ask(trader, order_rate=None, reason="as the others", by=boss).pk, by=second, reason="fine"
+    )
+    trader.refresh_from_db()
+    assert trader.order_rate is None
+
+
+def test_what_protects_the_platform_is_the_platforms(
+    bank: Institution, trader: User, anna: User, ben: User
+) -> None:
+    boss, second = (staff(Role.INSTITUTION_ADMIN, bank) for _ in range(2))
+    for whose, rate in ((bank, 5), (trader, env.exchange_order_rate + 1)):
+        with pytest.raises(NotAllowed):
+            order_rates.ask(whose, order_rate=rate, reason="more", by=boss)
+        wanted = order_rates.ask(whose, order_rate=rate, reason="more", by=anna)
+        with pytest.raises(NotAllowed):
+            approve(wanted.pk, by=second, reason="yes")
+        approve(wanted.pk, by=ben, reason="fine")
+        whose.refresh_from_db()
+        assert whose.order_rate == rate
+    for rate in (0, -1, 2**31):
+        with pytest.raises(Refused, match="orders a second"):
+            order_rates.ask(trader, order_rate=rate, reason="none at all", by=anna)
+
+
+def test_pages_ask_for_an_order_rate(
+    bank: Institution, other_bank: Institution, trader: User, anna: User
+) -> None:
+    platform, boss = signed_in(anna), signed_in(staff(Role.INSTITUTION_ADMIN, bank))
+    fields = {"reason": "busy", "order_rate": "7"}
+    for row, named in ((trader, {"email": trader.email}), (bank, {"institution": str(bank.pk)})):
+        kind = row._meta.model_name
+        asking = platform.get(reverse(f"admin:members_{kind}_ask_for_rate", args=[row.pk])).headers[
+            "Location"
+        ]
+        assert asking == f"/admin/approvals/approval/ask/ORDER_RATE/?{kind}={row.pk}"
+        initial = platform.get(asking).context["form"].initial
+        assert named.items() <= initial.items()
+        assert platform.post(asking, fields | named).status_code == 302
+        assert Approval.objects.latest("requested_at").payload == {kind: str(row.pk), "order_rate": 7}
+    for wrong in ({}, {"email": trader.email, "institution": str(bank.pk)}):
+        assert "user or an institution" in platform.post(asking, fields | wrong).content.decode()
+    assert boss.get(reverse("admin:members_institution_ask_for_rate", args=[bank.pk])).status_code == 403
+    assert (
+        boss.post(asking, fields | {"institution": str(bank.pk)}).status_code == 200
+    )  # it has no such field
+    assert boss.post(asking, fields | {"email": trader.email}).status_code == 302
+    assert Approval.objects.count() == 3
+    page = reverse("admin:members_institution_change", args=[bank.pk])
+    inlines = {f"{name}-{each}_FORMS": "0" for name in ("brand", "hosts") for each in ("TOTAL", "INITIAL")}
+    for name in ("Bank A", "Bank B"):
+        assert platform.post(page, inlines | {"name": name, "order_rate": "9"}).status_code == 302
+    bank.refresh_from_db()
+    assert (bank.name, bank.order_rate) == ("Bank B", None)
 
 
 # Resuming

@@ -113,6 +113,8 @@ def test_nobody_is_funded_outside_demo_mode(monkeypatch: pytest.MonkeyPatch, few
     with pytest.raises(CommandError, match="adjust") as raised:
         create("rich@demo.exchange", "--fund", "USDT=1000000")
     assert raised.value.returncode == 2
+    with pytest.raises(CommandError, match="two people"):
+        create("fast@demo.exchange", "--order-rate", "500")
     create("poor@demo.exchange")
     assert balances("poor@demo.exchange") == {}
 

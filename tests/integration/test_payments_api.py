@@ -176,7 +176,7 @@ def test_who_may_not_is_told_so(desk: Desk, caller: Caller) -> None:
 
 
 def test_the_rate_of_orders_counts_payments_too(caller: Caller) -> None:
-    User.objects.filter(pk=caller.user_id).update(order_rate=2)
+    User.objects.filter(pk=caller.user_id).update(order_rate=1)
     answers = [caller.withdraw(amount="1").status_code for _ in range(6)]
     assert 429 in answers
 

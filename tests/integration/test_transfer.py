@@ -319,3 +319,5 @@ def test_four_eyes_are_not_gone_round(operator: Client) -> None:
         answer = operator.get(reverse("backoffice-import", args=[app, model]))
         assert answer.status_code == 302
     assert operator.get(reverse("backoffice-import", args=["trading", "account"])).status_code == 404
+    answer = upload(operator, "members.institution", "code,name,order_rate\nbank,Bank,500\n")
+    assert answer.status_code == 400 and "order_rate" in str(answer.context["outcome"].errors)

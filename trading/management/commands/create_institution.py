@@ -23,12 +23,6 @@ class Command(CreatingCommand):
         parser.add_argument(
             "--host", action="append", default=[], help="host name of its own pages; may be repeated"
         )
-        parser.add_argument(
-            "--order-rate",
-            type=int,
-            metavar="R",
-            help="orders a second for each user; else the installation's",
-        )
         super().add_arguments(parser)
 
     def create(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +30,6 @@ class Command(CreatingCommand):
             code=options["code"],
             name=options["name"],
             hosts=options["host"],
-            order_rate=options["order_rate"],
             by=shell_user(),
         )
         return {"institution": institution.code, "id": str(institution.pk), "name": institution.name}

@@ -64,7 +64,10 @@ class Command(BaseCommand):
         parser.add_argument("--count", type=int, metavar="N", help="make N of them, numbered from 1")
         parser.add_argument("--password", help="else one is made up and printed")
         parser.add_argument(
-            "--order-rate", type=int, metavar="R", help="orders a second; else the institution's"
+            "--order-rate",
+            type=int,
+            metavar="R",
+            help="orders a second; else the institution's; in demo mode only",
         )
         parser.add_argument("--json", action="store_true", help="print a JSON list")
         parser.add_argument("--dry-run", action="store_true", help="check everything, do nothing")
@@ -76,6 +79,8 @@ class Command(BaseCommand):
             raise _wrong(
                 "--fund is for demo mode: else money comes by a deposit, or `adjust` takes two people"
             )
+        if options["order_rate"] is not None and not env.exchange_demo:
+            raise _wrong("--order-rate is for demo mode: else it takes two people, in the back office")
         emails = _emails(options["email"], options["count"])
         institution = _institution(options["institution"])
         funds = [_fund(text) for text in options["fund"]]
