@@ -1,4 +1,4 @@
-"""What the staff's sign-in keeps: the second factor of each, and their sessions in the back office."""
+"""What the staff's sign-in keeps: the second factor of each, how it is enrolled, and their sessions in the back office."""
 
 from __future__ import annotations
 
@@ -79,11 +79,24 @@ class Authenticator(ThrottlingMixin, Device):
         return f"{totp.token():0{DIGITS}d}"
 
 
+class Enrolment(models.Model):
+    """The code that lets somebody of the staff enrol a phone, as a digest; see `members.enrolment`. Used up it goes."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    digest = models.CharField(max_length=64)
+    made_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
 class StaffSession(models.Model):
     """A sign-in to the back office with both factors, and the session that came of it.
 
-    A browser is let in while the row that its session names has not ended. Rows stay: they are the list of
-    recent sign-ins.
+    A browser is let in while the row that its session names has not ended. Rows stay for a while: they are the
+    list of recent sign-ins.
     """
 
     class End(models.TextChoices):

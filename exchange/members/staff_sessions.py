@@ -20,6 +20,7 @@ from exchange.members.models import StaffSession, User
 
 KEY = "staff_session"
 SEEN_EVERY = timedelta(seconds=30)  # a page in between writes nothing
+RECENT = timedelta(days=90)  # for the list of sign-ins; the audit log has them for longer
 End = StaffSession.End
 
 
@@ -88,6 +89,12 @@ def end_others(request: HttpRequest) -> int:
 def end(session: StaffSession) -> bool:
     """By somebody else's hand; False if it is over already."""
     return _end(session, End.REVOKED, timezone.now())
+
+
+def forget_old() -> int:
+    """Sign-ins that are no longer recent; how many. None of them is open: `env` allows a session a week at most."""
+    deleted, _by_model = StaffSession.objects.filter(started_at__lt=timezone.now() - RECENT).delete()
+    return deleted
 
 
 def _read(request: HttpRequest) -> StaffSession | None:

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from axes.models import AccessAttempt
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from exchange.celery import app
 from exchange.env import env
-from exchange.members import second_factor, staff_login
+from exchange.members import second_factor, staff_login, staff_sessions
 from exchange.members.management.commands import second_factor as command
 from exchange.members.models import Authenticator, Institution, KnownDevice, Role, StaffSession, User
 from tests.staff import PASSWORD, signed_in, staff, totp
@@ -291,6 +293,22 @@ def test_signing_out_and_a_reset_phone_end_sessions(dealer: User) -> None:
     totp(dealer)
     second_factor.reset(dealer)
     assert not inside(second)
+
+
+def test_sessions_that_are_over_are_forgotten(dealer: User) -> None:
+    app.autodiscover_tasks(force=True)
+    (entry,) = [each for each in app.conf.beat_schedule.values() if each["task"] == "members.forget_sessions"]
+    clients = [signed_in(dealer) for _ in range(3)]
+    rows = [client.session[staff_sessions.KEY] for client in clients]
+    keys = [client.session.session_key for client in clients]
+    for row, age in ((rows[0], staff_sessions.RECENT + timedelta(hours=1)), (rows[1], timedelta(days=80))):
+        then = timezone.now() - age
+        StaffSession.objects.filter(pk=row).update(started_at=then, ended_at=then, ending="IDLE")
+    Session.objects.filter(pk__in=keys[:2]).update(expire_date=timezone.now())
+    assert app.tasks[entry["task"]]() == 1
+    assert set(StaffSession.objects.values_list("pk", flat=True)) == set(rows[1:])
+    assert list(Session.objects.values_list("pk", flat=True)) == keys[2:]
+    assert inside(clients[2])
 
 
 def test_a_stolen_number_of_a_session_is_worth_nothing(dealer: User, bank: Institution) -> None:
