@@ -42,6 +42,7 @@ class Shown:
     markets: list[dict[str, Any]]
     workers: list[selectors.Worker]
     outbox: selectors.Outbox | None
+    lags: dict[str, int | None]
     quotes: list[dict[str, Any]]
     cases: list[tuple[str, int]]
     fees: list[tuple[str, str, str]]
@@ -115,6 +116,7 @@ def _read(institution: str, machine: bool) -> Shown:
         markets=[_market(market) for market in found],
         workers=workers,
         outbox=outbox,
+        lags=selectors.lags() if machine else {},
         quotes=[{**quote._asdict(), "price": plain(quote.price)} for quote in quotes],
         cases=selectors.open_cases(institution),
         fees=_fees(selectors.fees(lately, institution), selectors.earned(institution)),

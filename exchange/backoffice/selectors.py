@@ -22,7 +22,8 @@ from django.utils.translation import gettext as _
 
 from exchange import health
 from exchange.backoffice.activity import Minute, Traded
-from exchange.events import poke
+from exchange.events import lag, poke
+from exchange.platform.dispatch import HANDLERS
 from exchange.redis import client
 from marketdata.models import Price
 from marketdata.selectors import BookView, book
@@ -180,7 +181,7 @@ def open_cases(institution: str) -> list[tuple[str, int]]:
     if institution:
         rows = rows.filter(user__institution=UUID(institution))
     counted = rows.order_by().values("severity").annotate(count=Count("pk")).order_by("-severity")
-    return [(str(Severity(row["severity"]).label), row["count"]) for row in counted]
+    return [(_(str(Severity(row["severity"]).label)), row["count"]) for row in counted]
 
 
 def house(institution: str) -> list[House]:
@@ -220,6 +221,14 @@ def outbox() -> Outbox:
         oldest = cursor.fetchone()
     waiting, failed, tried = counts
     return Outbox(waiting, failed, tried, oldest[0] if oldest else None)
+
+
+def lags() -> dict[str, int | None]:
+    """Messages that each consumer group has still to handle; None: not known."""
+    try:
+        return lag.read(HANDLERS)
+    except redis.RedisError:
+        return dict.fromkeys(HANDLERS)
 
 
 def workers(survey: health.Survey) -> list[Worker]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from exchange.browse import KeysetAdmin
@@ -28,21 +29,22 @@ class OutboxEventAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
     ordering = ["-id"]
     actions = ["try_again", "give_up"]
 
-    @admin.action(description="Try failed events again", permissions=["repair"])
+    @admin.action(description=_("Try failed events again"), permissions=["repair"])
     def try_again(self, request: HttpRequest, chosen: Chosen) -> None:
         done = repair.retry(_ids(chosen), actor=str(request.user.pk))
-        self._tell(request, done, "will be tried again")
+        self._tell(request, _("%(count)d events will be tried again."), done)
 
     @admin.action(
-        description="Give up refused events, so that later ones of their keys go on", permissions=["repair"]
+        description=_("Give up refused events, so that later ones of their keys go on"),
+        permissions=["repair"],
     )
     def give_up(self, request: HttpRequest, chosen: Chosen) -> None:
         done = repair.discard(_ids(chosen), actor=str(request.user.pk))
-        self._tell(request, done, "given up")
+        self._tell(request, _("%(count)d events given up."), done)
 
-    def _tell(self, request: HttpRequest, done: list[int], what: str) -> None:
+    def _tell(self, request: HttpRequest, what: Any, done: list[int]) -> None:
         level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, f"{len(done)} events {what}.", level)
+        self.message_user(request, what % {"count": len(done)}, level)
 
     def has_repair_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "outbox.retry")

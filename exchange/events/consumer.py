@@ -27,7 +27,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException, Producer, TopicPar
 from django.db import connection
 
 from exchange import metrics
-from exchange.events import dlq, event, handled, kafka, prune
+from exchange.events import dlq, event, handled, kafka, lag, prune
 from exchange.events.event import Handler, Place, Poison, Record
 from exchange.events.retry import AWAY_SECONDS, Retry, database_away
 
@@ -122,7 +122,9 @@ class Consumer:
             self._commit(list(self._next), wait=False)
             self._committed_at = now
         if now - self._looked_at > LAG_SECONDS:
-            metrics.events_lag.labels(self.group).set(self._lag())
+            lags = self._lags()
+            metrics.events_lag.labels(self.group).set(sum(lags.values()))
+            lag.tell(self.group, lags)
             self._looked_at = now
         self._pruner.turn()
         return len(records)
@@ -179,13 +181,15 @@ class Consumer:
         except KafkaException as error:
             log.warning("offsets not committed", group=self.group, error=str(error))
 
-    def _lag(self) -> int:
-        """Messages that we know of and have not handled."""
-        lag = sum(len(waiting.records) for waiting in self._waiting.values())
+    def _lags(self) -> dict[str, int]:
+        """Messages that we know of and have not handled, by partition."""
+        lags = {}
         for at in self._client.position(self._client.assignment()):
             _, end = self._client.get_watermark_offsets(at, cached=True)
-            lag += max(0, end - at.offset) if at.offset >= 0 and end >= 0 else 0
-        return lag
+            behind = max(0, end - at.offset) if at.offset >= 0 and end >= 0 else 0
+            waiting = self._waiting.get((at.topic, at.partition))
+            lags[f"{at.topic}/{at.partition}"] = behind + (len(waiting.records) if waiting else 0)
+        return lags
 
     # To the handlers
 

@@ -19,7 +19,9 @@ from django.utils import timezone
 from exchange import health, partitions, queues
 from exchange.approvals.models import Approval
 from exchange.env import env
+from exchange.events import lag
 from exchange.events import selectors as outbox
+from exchange.platform.dispatch import HANDLERS
 from exchange.redis import client
 from exchange.times import rfc3339
 from marketdata.prices import publisher
@@ -76,6 +78,7 @@ def overview() -> Overview:
         _partitions(found)
         _days(found)
     _queues(found)
+    _consumers(found)
     if survey.postgresql:
         _prices(found)
     return found
@@ -207,6 +210,14 @@ def _queues(found: Overview) -> None:
     ]
 
 
+def _consumers(found: Overview) -> None:
+    """Messages that each group has still to handle; of one that nobody runs nothing is known."""
+    try:
+        found.sections["consumers"] = lag.read(HANDLERS)
+    except redis.RedisError:
+        found.sections["consumers"] = None
+
+
 def _prices(found: Overview) -> None:
     symbols = list(Instrument.objects.order_by("symbol").values_list("symbol", flat=True))
     try:
@@ -241,7 +252,7 @@ def lines(found: Overview) -> list[str]:
         blocked = markets["blocked"]
         text.append(f"{'markets':<12} {markets['listed']} listed, restricted: {names or 'none'}; blocked: "
                     f"{blocked['users']} users, {blocked['institutions']} institutions")  # fmt: skip
-    for name in ("outbox", "audit", "queues", "cases", "approvals"):
+    for name in ("outbox", "audit", "queues", "consumers", "cases", "approvals"):
         if here.get(name):
             text.append(f"{name:<12} {_figures(here[name])}")
     for row in here.get("prices") or []:

@@ -26,5 +26,6 @@ def test_the_screen_says_what_runs(live: Live) -> None:
     assert groups["alpha"]["alive"] and groups["alpha"]["epoch"] > 0
     assert told["markets"]["listed"] >= 3 and told["partitions"] == {"missing": [], "misplaced": {}}
     assert set(told["queues"]) == {"celery", "stops", "relay", "risk"}
+    assert set(told["consumers"]) == {"notifications", "surveillance", "analytics"}
     screen = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True).stdout
     assert "well" in screen.splitlines()[0] and "group        alpha: epoch" in screen

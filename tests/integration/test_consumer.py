@@ -18,7 +18,7 @@ from django.db import connection
 from exchange import ids
 from exchange.analytics.models import DailyVolume
 from exchange.analytics.volume import add_trades
-from exchange.events import dlq, kafka, outbox, prune
+from exchange.events import dlq, kafka, lag, outbox, prune
 from exchange.events.consumer import SETTINGS, Consumer
 from exchange.events.event import Event, Handler, Poison
 from exchange.events.models import HandledEvent, OutboxEvent
@@ -159,6 +159,26 @@ def test_an_event_that_fails_holds_back_its_partition_only(topic: Topic) -> None
     assert tries
     assert topic.letters() == []
     assert committed("failing", topic) == 5
+
+
+def test_how_far_a_group_is_behind_is_told(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = Retry(first=0.05, longest=0.05, tries=10_000)
+    monkeypatch.setattr("tests.integration.test_consumer.QUICK", patient)
+    monkeypatch.setattr("exchange.events.consumer.LAG_SECONDS", 0.05)
+    mended = threading.Event()
+
+    def handler(event: Event) -> None:
+        if not mended.is_set():
+            raise RuntimeError("not now")
+        note(event)
+
+    for number in range(3):
+        topic.say(number)
+        topic.say(number, key="b", partition=1)
+    with consuming("behind", topic, handler):
+        eventually(lambda: lag.read(["behind", "nobody"]) == {"behind": 6, "nobody": None})
+        mended.set()
+        eventually(lambda: lag.read(["behind"]) == {"behind": 0})
 
 
 def test_what_fails_too_often_becomes_a_dead_letter_and_the_rest_goes_on(topic: Topic) -> None:

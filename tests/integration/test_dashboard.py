@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
 from exchange.backoffice import activity, charts, dashboard, selectors
+from exchange.events import lag
 from exchange.members.models import Institution, Role, User
 from exchange.redis import client as redis_client
 from risk.models import Case
@@ -142,6 +144,15 @@ def test_house_accounts_and_outbox_by_who_looks(desk: Desk) -> None:
     assert "Refused for good" in signed_in(staff()).get(reverse("backoffice-dashboard")).content.decode()
     support = signed_in(staff(Role.SUPPORT, desk.institution)).get(reverse("backoffice-dashboard"))
     assert "Open cases" not in support.content.decode()
+
+
+def test_how_far_consumers_are_behind(desk: Desk) -> None:
+    lag.tell("surveillance", {"trade.events/0": 40, "trade.events/1": 2})
+    address = reverse("backoffice-dashboard")
+    told = re.sub(r"<[^>]*>", " ", signed_in(staff()).get(address).content.decode()).split()
+    assert "Not handled by surveillance 42 Not handled by analytics –" in " ".join(told)
+    theirs = signed_in(staff(Role.INSTITUTION_ADMIN, desk.institution)).get(address).content.decode()
+    assert "Not handled by" not in theirs
 
 
 def test_it_speaks_turkish(desk: Desk) -> None:
