@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 
 from exchange.api import ApiRequest, ApiView, answer, body, charge
 from exchange.decoding import invalid
@@ -33,171 +35,192 @@ from trading.models.payments import DepositState, WithdrawalState
 from trading.payments import refusal, requests, selectors
 from trading.payments.requests import Wanted
 
-Kind = TypeVar("Kind", Deposit, Withdrawal)
-
 CONFLICTS = {"client_reference_conflict", "payment_not_open"}
 TAGS = ["payments"]
-REFUSALS = problems(400, 409, 422, 429, 501)
-_ASKED: Any = {"asset": "USDT", "amount": "250", "client_reference": "november-1"}
-DEPOSIT_EXAMPLE = [
-    OpenApiExample(
-        "Deposit", value=_ASKED | {"source": "TR33 0006 1005 1978 6457 8413 26"}, request_only=True
+PARTY = "TR33 0006 1005 1978 6457 8413 26"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the views of deposits and of withdrawals differ in. `party` is the field that names the other side."""
+
+    name: str
+    model: Any  # type[Deposit] or type[Withdrawal]
+    states: list[str]
+    party: str
+    request: type[RequestDeposit] | type[RequestWithdrawal]
+    view: type[DepositView] | type[WithdrawalView]
+    page: type[DepositPage] | type[WithdrawalPage]
+    shown: Callable[[Any, str], Any]
+    ask: Callable[..., tuple[Any, bool]]
+
+
+DEPOSIT = Kind(
+    name="deposit",
+    model=Deposit,
+    states=DepositState.values,
+    party="source",
+    request=RequestDeposit,
+    view=DepositView,
+    page=DepositPage,
+    shown=deposit_view,
+    ask=requests.deposit,
+)
+WITHDRAWAL = Kind(
+    name="withdrawal",
+    model=Withdrawal,
+    states=WithdrawalState.values,
+    party="destination",
+    request=RequestWithdrawal,
+    view=WithdrawalView,
+    page=WithdrawalPage,
+    shown=withdrawal_view,
+    ask=requests.withdraw,
+)
+
+
+def described(kind: Kind, *, summary: str, description: str, made: str) -> Any:
+    """The OpenAPI of a `PaymentsView`; the words are about asking for one."""
+    title = kind.name.capitalize()
+    example = {"asset": "USDT", "amount": "250", "client_reference": "november-1", kind.party: PARTY}
+    return extend_schema_view(
+        get=extend_schema(
+            operation_id=f"list{title}s",
+            summary=f"Your {kind.name}s, newest first",
+            tags=TAGS,
+            parameters=[
+                OpenApiParameter("asset", str, description="such as USDT"),
+                OpenApiParameter("status", str, enum=kind.states, description="only these"),
+                *reading.PAGE,
+            ],
+            responses={200: answers(kind.page, f"A page of {kind.name}s"), **problems(400, 501)},
+        ),
+        post=extend_schema(
+            operation_id=f"request{title}",
+            summary=summary,
+            description=description,
+            tags=TAGS,
+            request=json(kind.request),
+            examples=[OpenApiExample(title, value=example, request_only=True)],
+            parameters=RATE_FIELDS,
+            responses={
+                201: answers(kind.view, made),
+                200: answers(kind.view, "The request of this client_reference, as it is now"),
+                **problems(400, 409, 422, 429, 501),
+            },
+        ),
     )
-]
-WITHDRAWAL_EXAMPLE = [
-    OpenApiExample(
-        "Withdrawal", value=_ASKED | {"destination": "TR33 0006 1005 1978 6457 8413 26"}, request_only=True
+
+
+def one_described(kind: Kind, *, cancelled: str) -> Any:
+    """The OpenAPI of a `PaymentView`."""
+    title = kind.name.capitalize()
+    path = [reading.path_id(f"{kind.name}_id", f"the {kind.name}'s id")]
+    return extend_schema_view(
+        get=extend_schema(
+            operation_id=f"get{title}",
+            summary=f"One of your {kind.name}s",
+            tags=TAGS,
+            parameters=path,
+            responses={200: answers(kind.view, f"The {kind.name}"), **problems(400, 404, 501)},
+        ),
+        delete=extend_schema(
+            operation_id=f"cancel{title}",
+            summary=f"Take back a {kind.name} that nobody has decided yet",
+            tags=TAGS,
+            parameters=path,
+            responses={200: answers(kind.view, cancelled), **problems(400, 404, 409, 501)},
+        ),
     )
-]
 
 
-def filters(states: list[str]) -> list[OpenApiParameter]:
-    return [
-        OpenApiParameter("asset", str, description="such as USDT"),
-        OpenApiParameter("status", str, enum=states, description="only these"),
-        *reading.PAGE,
-    ]
-
-
-class DepositsView(ApiView):
+class PaymentsView(ApiView):
     permission = "payments:read"
+    kind: ClassVar[Kind]
 
-    @extend_schema(
-        operation_id="listDeposits",
-        summary="Your deposits, newest first",
-        tags=TAGS,
-        parameters=filters(DepositState.values),
-        responses={200: answers(DepositPage, "A page of deposits"), **problems(400, 501)},
-    )
     def get(self, request: ApiRequest) -> HttpResponse:
         _ours()
-        rows, cursor = _page(request, Deposit, DepositState.values)
+        rows, cursor = _page(request, self.kind)
         read = persons.opener(request.member.user_id)
-        return answer(DepositPage([deposit_view(row, read(row.party, row.place)) for row in rows], cursor))
+        items = [self.kind.shown(row, read(row.party, row.place)) for row in rows]
+        return answer(self.kind.page(items, cursor))
 
-    @extend_schema(
-        operation_id="requestDeposit",
-        summary="Say that money is on its way",
-        tags=TAGS,
-        request=json(RequestDeposit),
-        examples=DEPOSIT_EXAMPLE,
-        parameters=RATE_FIELDS,
-        responses={
-            201: answers(DepositView, "The new request"),
-            200: answers(DepositView, "The request of this client_reference, as it is now"),
-            **REFUSALS,
-        },
-    )
     def post(self, request: ApiRequest) -> HttpResponse:
-        """Nothing is booked before an operator has confirmed it. Costs one of your order rate."""
         _ours()
         session.require(request.member, "payments:write")
         Query(request).check()
-        asked = body(request, RequestDeposit)
+        asked = body(request, self.kind.request)
         headers = charge(request.member, 1)
-        wanted = _wanted(request, asked, "source", asked.source)
-        made, new = _refused(lambda: requests.deposit(wanted, trace_id=request.trace_id))
-        return answer(deposit_view(made, wanted.party), 201 if new else 200, headers)
+        wanted = _wanted(request, asked, self.kind.party)
+        made, new = _refused(lambda: self.kind.ask(wanted, trace_id=request.trace_id))
+        return answer(self.kind.shown(made, wanted.party), 201 if new else 200, headers)
 
 
-class OneDepositView(ApiView):
+class PaymentView(ApiView):
     permission = "payments:read"
+    kind: ClassVar[Kind]
 
-    @extend_schema(
-        operation_id="getDeposit",
-        summary="One of your deposits",
-        tags=TAGS,
-        parameters=[reading.path_id("deposit_id", "the deposit's id")],
-        responses={200: answers(DepositView, "The deposit"), **problems(400, 404, 501)},
-    )
-    def get(self, request: ApiRequest, deposit_id: str) -> HttpResponse:
+    def get(self, request: ApiRequest, **path: str) -> HttpResponse:
         _ours()
-        row = _one(request, Deposit, deposit_id)
-        return answer(deposit_view(row, _party(row)))
+        Query(request).check()
+        wanted, missing = self._wanted(path)
+        found = selectors.one(self.kind.model, request.member.user_id, wanted)
+        if found is None:
+            raise missing
+        return self._answer(found)
 
-    @extend_schema(
-        operation_id="cancelDeposit",
-        summary="Take back a deposit that nobody has decided yet",
-        tags=TAGS,
-        parameters=[reading.path_id("deposit_id", "the deposit's id")],
-        responses={200: answers(DepositView, "The deposit, cancelled"), **problems(400, 404, 409, 501)},
-    )
-    def delete(self, request: ApiRequest, deposit_id: str) -> HttpResponse:
-        row = _cancel(request, Deposit, deposit_id)
-        return answer(deposit_view(row, _party(row)))
-
-
-class WithdrawalsView(ApiView):
-    permission = "payments:read"
-
-    @extend_schema(
-        operation_id="listWithdrawals",
-        summary="Your withdrawals, newest first",
-        tags=TAGS,
-        parameters=filters(WithdrawalState.values),
-        responses={200: answers(WithdrawalPage, "A page of withdrawals"), **problems(400, 501)},
-    )
-    def get(self, request: ApiRequest) -> HttpResponse:
-        _ours()
-        rows, cursor = _page(request, Withdrawal, WithdrawalState.values)
-        read = persons.opener(request.member.user_id)
-        items = [withdrawal_view(row, read(row.party, row.place)) for row in rows]
-        return answer(WithdrawalPage(items, cursor))
-
-    @extend_schema(
-        operation_id="requestWithdrawal",
-        summary="Have money paid out",
-        tags=TAGS,
-        request=json(RequestWithdrawal),
-        examples=WITHDRAWAL_EXAMPLE,
-        parameters=RATE_FIELDS,
-        responses={
-            201: answers(WithdrawalView, "The new request; its amount is held"),
-            200: answers(WithdrawalView, "The request of this client_reference, as it is now"),
-            **REFUSALS,
-        },
-    )
-    def post(self, request: ApiRequest) -> HttpResponse:
-        """Operators approve and send it. Refused with `insufficient_funds`, `kyc_limit` or `kyc_level`, or
-        `user_blocked`; then nothing is held. Costs one of your order rate."""
+    def delete(self, request: ApiRequest, **path: str) -> HttpResponse:
         _ours()
         session.require(request.member, "payments:write")
         Query(request).check()
-        asked = body(request, RequestWithdrawal)
-        headers = charge(request.member, 1)
-        wanted = _wanted(request, asked, "destination", asked.destination)
-        made, new = _refused(lambda: requests.withdraw(wanted, trace_id=request.trace_id))
-        return answer(withdrawal_view(made, wanted.party), 201 if new else 200, headers)
+        wanted, missing = self._wanted(path)
+        user, trace = request.member.user_id, request.trace_id
+        try:
+            return self._answer(
+                _refused(lambda: requests.cancel(self.kind.model, wanted, user, trace_id=trace))
+            )
+        except refusal.Missing:
+            raise missing from None
+
+    def _wanted(self, path: dict[str, str]) -> tuple[UUID, Problem]:
+        """The id in the path, and what to answer if there is no such payment."""
+        name = self.kind.name
+        missing = Problem(404, f"{name}_not_found", f"You have no {name} with this id.")
+        return reading.identifier(path[f"{name}_id"], missing), missing
+
+    def _answer(self, row: Deposit | Withdrawal) -> HttpResponse:
+        return answer(self.kind.shown(row, persons.unseal(row.user_id, row.party, row.place)))
 
 
-class OneWithdrawalView(ApiView):
-    permission = "payments:read"
+@described(
+    DEPOSIT,
+    summary="Say that money is on its way",
+    description="Nothing is booked before an operator has confirmed it. Costs one of your order rate.",
+    made="The new request",
+)
+class DepositsView(PaymentsView):
+    kind = DEPOSIT
 
-    @extend_schema(
-        operation_id="getWithdrawal",
-        summary="One of your withdrawals",
-        tags=TAGS,
-        parameters=[reading.path_id("withdrawal_id", "the withdrawal's id")],
-        responses={200: answers(WithdrawalView, "The withdrawal"), **problems(400, 404, 501)},
-    )
-    def get(self, request: ApiRequest, withdrawal_id: str) -> HttpResponse:
-        _ours()
-        row = _one(request, Withdrawal, withdrawal_id)
-        return answer(withdrawal_view(row, _party(row)))
 
-    @extend_schema(
-        operation_id="cancelWithdrawal",
-        summary="Take back a withdrawal that nobody has decided yet",
-        tags=TAGS,
-        parameters=[reading.path_id("withdrawal_id", "the withdrawal's id")],
-        responses={
-            200: answers(WithdrawalView, "The withdrawal, cancelled; nothing is held any more"),
-            **problems(400, 404, 409, 501),
-        },
-    )
-    def delete(self, request: ApiRequest, withdrawal_id: str) -> HttpResponse:
-        row = _cancel(request, Withdrawal, withdrawal_id)
-        return answer(withdrawal_view(row, _party(row)))
+@one_described(DEPOSIT, cancelled="The deposit, cancelled")
+class OneDepositView(PaymentView):
+    kind = DEPOSIT
+
+
+@described(
+    WITHDRAWAL,
+    summary="Have money paid out",
+    description="Operators approve and send it. Refused with `insufficient_funds`, `kyc_limit` or `kyc_level`, or\n"
+    "`user_blocked`; then nothing is held. Costs one of your order rate.",
+    made="The new request; its amount is held",
+)
+class WithdrawalsView(PaymentsView):
+    kind = WITHDRAWAL
+
+
+@one_described(WITHDRAWAL, cancelled="The withdrawal, cancelled; nothing is held any more")
+class OneWithdrawalView(PaymentView):
+    kind = WITHDRAWAL
 
 
 def _ours() -> None:
@@ -210,10 +233,9 @@ def _ours() -> None:
         )
 
 
-def _wanted(
-    request: ApiRequest, asked: RequestDeposit | RequestWithdrawal, party_name: str, party: str
-) -> Wanted:
+def _wanted(request: ApiRequest, asked: RequestDeposit | RequestWithdrawal, party_name: str) -> Wanted:
     """Raises Problem 400 for an asset that there is not, or an amount that cannot be."""
+    party = getattr(asked, party_name)
     asset, amount = Asset.objects.filter(code=asked.asset.replace("\0", "")).first(), Decimal(asked.amount)
     errors = []
     if asset is None:
@@ -244,41 +266,15 @@ def _refused(do: Callable[[], Result]) -> Result:
         raise Problem(409 if error.code in CONFLICTS else 422, error.code, error.detail) from None
 
 
-def _cancel(request: ApiRequest, kind: type[Kind], text: str) -> Kind:
-    _ours()
-    session.require(request.member, "payments:write")
-    Query(request).check()
-    missing = _missing(kind)
-    wanted, user_id = reading.identifier(text, missing), request.member.user_id
-    try:
-        return _refused(lambda: requests.cancel(kind, wanted, user_id, trace_id=request.trace_id))
-    except refusal.Missing:
-        raise missing from None
-
-
-def _one(request: ApiRequest, kind: type[Kind], text: str) -> Kind:
-    Query(request).check()
-    missing = _missing(kind)
-    found = selectors.one(kind, request.member.user_id, reading.identifier(text, missing))
-    if found is None:
-        raise missing
-    return found
-
-
-def _missing(kind: type[Deposit] | type[Withdrawal]) -> Problem:
-    name = "deposit" if kind is Deposit else "withdrawal"
-    return Problem(404, f"{name}_not_found", f"You have no {name} with this id.")
-
-
-def _page(request: ApiRequest, kind: type[Kind], states: list[str]) -> tuple[Any, str | None]:
+def _page(request: ApiRequest, kind: Kind) -> tuple[Any, str | None]:
     query = Query(request)
     asset, limit, before = reading.asset(query), query.limit(), query.cursor()
     state = query.text("status")
-    if state is not None and state not in states:
-        query.wrong("status", f"must be one of {', '.join(states)}")
+    if state is not None and state not in kind.states:
+        query.wrong("status", f"must be one of {', '.join(kind.states)}")
     query.check()
     rows = selectors.page(
-        kind,
+        kind.model,
         request.member.user_id,
         asset=asset.id if asset else None,
         states=[state] if state else [],
@@ -286,7 +282,3 @@ def _page(request: ApiRequest, kind: type[Kind], states: list[str]) -> tuple[Any
         limit=limit,
     )
     return reading.page(rows, limit, lambda row: row.pk)
-
-
-def _party(row: Deposit | Withdrawal) -> str:
-    return persons.unseal(row.user_id, row.party, row.place)
