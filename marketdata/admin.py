@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from exchange.members.tenancy import TenantAdmin
 from marketdata.models import Candle, DepthSnapshot, Price
@@ -20,7 +21,7 @@ class PriceAdmin(TenantAdmin, ReadOnlyAdmin):
     ordering = ["instrument__symbol"]
     fields = list_display
 
-    @admin.display(description="price", ordering="price")
+    @admin.display(description=_("price"), ordering="price")
     def plain_price(self, row: Price) -> str:
         return plain(row.price)
 
@@ -34,15 +35,15 @@ class CandleAdmin(TenantAdmin, ReadOnlyAdmin):
     ordering = ["-id"]
     fields = [*list_display, "plain_quote_volume", "first_number", "last_number"]
 
-    @admin.display(description="open, high, low, close")
+    @admin.display(description=_("open, high, low, close"))
     def prices(self, row: Candle) -> str:
         return "  ".join(plain(price) for price in (row.open, row.high, row.low, row.close))
 
-    @admin.display(description="volume")
+    @admin.display(description=_("volume"))
     def plain_volume(self, row: Candle) -> str:
         return plain(row.volume)
 
-    @admin.display(description="quote volume")
+    @admin.display(description=_("quote volume"))
     def plain_quote_volume(self, row: Candle) -> str:
         return plain(row.quote_volume)
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models.functions import Length
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
@@ -49,14 +50,16 @@ class SymbolGroupAdmin(TenantAdmin, ModelAdmin):
 @admin.register(Checkpoint)
 class CheckpointAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = None
-    list_display = ["group_id", "epoch", "sequence", "position", "updated_at"]
+    list_display = ["group", "epoch", "sequence", "position", "updated_at"]
+    list_select_related = ["group"]
     ordering = ["group_id"]
 
 
 @admin.register(JournalBatch)
 class JournalBatchAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = None
-    list_display = ["id", "group_id", "epoch", "first_sequence", "last_sequence", "size", "created_at"]
+    list_display = ["id", "group", "epoch", "first_sequence", "last_sequence", "size", "created_at"]
+    list_select_related = ["group"]
     list_filter = ["group"]
     ordering = ["-id"]
     fields = ["group", "epoch", "first_sequence", "last_sequence", "size", "created_at"]
@@ -65,6 +68,6 @@ class JournalBatchAdmin(TenantAdmin, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("commands").annotate(size=Length("commands"))
 
-    @admin.display(description="size in bytes")
+    @admin.display(description=_("size in bytes"))
     def size(self, batch: Any) -> int:
         return int(batch.size)

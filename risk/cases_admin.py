@@ -15,8 +15,11 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as text
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from exchange.address import client_address
 from exchange.members.models import User
 from exchange.members.tenancy import TenantAdmin, TenantRelatedFilter, rows_of, visible
 from matching.admin import ReadOnlyAdmin
@@ -28,21 +31,24 @@ PERMISSION = "cases.work"
 
 
 class NoteForm(forms.Form):
-    text = forms.CharField(label="Note", max_length=5000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
+    text = forms.CharField(
+        label=_("Note"), max_length=5000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
+    )
 
 
 class DecisionForm(forms.Form):
-    verdict = forms.ChoiceField(widget=UnfoldAdminSelectWidget())
+    verdict = forms.ChoiceField(label=_("Verdict"), widget=UnfoldAdminSelectWidget())
     reason = forms.CharField(
+        label=_("Reason"),
         max_length=5000,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="for the record; final",
+        help_text=_("for the record; final"),
     )
 
     def __init__(self, *args: Any, case: Case, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         closing = [State(state) for state in dossier.choices(case) if state in CLOSED]
-        self.fields["verdict"].choices = [(state.value, state.label) for state in closing]  # type: ignore[attr-defined]
+        self.fields["verdict"].choices = [(state.value, text(state.label)) for state in closing]  # type: ignore[attr-defined]
 
 
 class Assignee(TenantRelatedFilter):
@@ -59,15 +65,15 @@ class Assignee(TenantRelatedFilter):
 class Standing(admin.SimpleListFilter):
     """Those under way, unless another state is asked for."""
 
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*State.choices, ("all", "All")]
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*Case._meta.get_field("state").flatchoices, ("all", _("All"))]
 
     def choices(self, changelist: Any) -> Any:
         first, *others = super().choices(changelist)
-        return [first | {"display": "Under way"}, *others]
+        return [first | {"display": _("Under way")}, *others]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Case]) -> QuerySet[Case]:
         if self.value() == "all":
@@ -192,10 +198,10 @@ def _forms(request: HttpRequest, case: Case) -> list[dict[str, Any]]:
         return []
     found: list[tuple[str, str, forms.Form | None]] = []
     if case.assignee_id != request.user.pk:
-        found.append(("assign", "Assign to me", None))
+        found.append(("assign", text("Assign to me"), None))
     if case.state == State.INVESTIGATING:
-        found.append(("release", "Give it back", None))
-    found += [("note", "Add the note", NoteForm()), ("decide", "Decide", DecisionForm(case=case))]
+        found.append(("release", text("Give it back"), None))
+    found += [("note", text("Add the note"), NoteForm()), ("decide", text("Decide"), DecisionForm(case=case))]
     return [
         {
             "name": verb,
@@ -208,29 +214,32 @@ def _forms(request: HttpRequest, case: Case) -> list[dict[str, Any]]:
 
 
 def _assign(request: HttpRequest, case_id: int) -> str:
-    cases.assign(case_id, to=_who(request), by=_who(request), address=_address(request))
-    return f"Case {case_id} is yours."
+    cases.assign(case_id, to=_who(request), by=_who(request), address=client_address(request))
+    return text("Case %(case)s is yours.") % {"case": case_id}
 
 
 def _release(request: HttpRequest, case_id: int) -> str:
-    cases.release(case_id, by=_who(request), address=_address(request))
-    return f"Case {case_id} is nobody's."
+    cases.release(case_id, by=_who(request), address=client_address(request))
+    return text("Case %(case)s is nobody's.") % {"case": case_id}
 
 
 def _note(request: HttpRequest, case_id: int) -> str:
     form = NoteForm(request.POST)
-    text = form.cleaned_data["text"] if form.is_valid() else ""
-    cases.note(case_id, text=text, by=_who(request), address=_address(request))
-    return "Noted."
+    words = form.cleaned_data["text"] if form.is_valid() else ""
+    cases.note(case_id, text=words, by=_who(request), address=client_address(request))
+    return text("Noted.")
 
 
 def _decide(request: HttpRequest, case_id: int) -> str:
     verdict = request.POST.get("verdict", "")
     if verdict not in CLOSED:
-        raise cases.NotAllowed("choose a verdict")
+        raise cases.NotAllowed(text("choose a verdict"))
     reason = request.POST.get("reason", "")[:5000]
-    cases.decide(case_id, verdict=State(verdict), reason=reason, by=_who(request), address=_address(request))
-    return f"Case {case_id} is {State(verdict).label.lower()}."
+    cases.decide(
+        case_id, verdict=State(verdict), reason=reason, by=_who(request), address=client_address(request)
+    )
+    said = {"case": case_id, "state": text(State(verdict).label).lower()}
+    return text("Case %(case)s is %(state)s.") % said
 
 
 VERBS: dict[str, Callable[[HttpRequest, int], str]] = {
@@ -244,7 +253,3 @@ VERBS: dict[str, Callable[[HttpRequest, int], str]] = {
 def _who(request: HttpRequest) -> User:
     assert isinstance(request.user, User), "the admin lets nobody else in"
     return request.user
-
-
-def _address(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from exchange.approvals.asking import AskingAdmin, InForce
@@ -30,13 +31,13 @@ class LimitForm(VersionForm):
     def clean_symbol(self) -> str:
         symbol: str = self.cleaned_data["symbol"].upper()
         if symbol and not apps.get_model("trading", "Instrument").objects.filter(symbol=symbol).exists():
-            raise forms.ValidationError("There is no such market.")
+            raise forms.ValidationError(_("There is no such market."))
         return symbol
 
     def clean_currency(self) -> str:
         currency: str = self.cleaned_data["currency"].upper()
         if currency and not apps.get_model("trading", "Asset").objects.filter(code=currency).exists():
-            raise forms.ValidationError("There is no such asset.")
+            raise forms.ValidationError(_("There is no such asset."))
         return currency
 
 
@@ -98,7 +99,7 @@ class BlockAdmin(TenantAdmin, ModelAdmin):
     def has_lift_permission(self, request: HttpRequest) -> bool:
         return self.may(request, "users.block")
 
-    @admin.action(description="Lift the block", permissions=["lift"])
+    @admin.action(description=_("Lift the block"), permissions=["lift"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Block]) -> None:
         lifted = 0
         for each in queryset.filter(lifted_at__isnull=True):
@@ -106,7 +107,8 @@ class BlockAdmin(TenantAdmin, ModelAdmin):
             assert target is not None, "the database has checked that there is one"
             blocks.lift(target, reason="lifted in the back office", by=_who(request), trace_id=uuid7())
             lifted += 1
-        self.message_user(request, f"{lifted} lifted.", messages.SUCCESS if lifted else messages.WARNING)
+        level = messages.SUCCESS if lifted else messages.WARNING
+        self.message_user(request, _("%(count)d lifted.") % {"count": lifted}, level)
 
 
 @admin.register(DeadMan)

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.db import models, transaction
-from django.forms.models import model_to_dict
+from django.db import models
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from exchange.audit import log as audit
-from exchange.members.models import User
 from exchange.members.tenancy import TenantAdmin
 from matching.admin import ReadOnlyAdmin
 from matching.core.scale import trim
@@ -30,10 +28,11 @@ class FiguresAdmin(ReadOnlyAdmin):
 
     def _plain(self, name: Any) -> str | Callable[[Any], str | None]:
         fields = {field.name: field for field in self.opts.get_fields()}
-        if not isinstance(fields.get(name), models.DecimalField):
+        field = fields.get(name)
+        if not isinstance(field, models.DecimalField):
             return name
 
-        @admin.display(description=name.replace("_", " "), ordering=name, empty_value="-")
+        @admin.display(description=field.verbose_name, ordering=name, empty_value="-")
         def text(row: Any) -> str | None:
             value = getattr(row, name)
             return None if value is None else trim(f"{value:f}")
@@ -50,7 +49,7 @@ class PositionAdmin(TenantAdmin, FiguresAdmin):
     search_fields = ["user__email"]
     ordering = ["-id"]
 
-    @admin.display(description="average cost", empty_value="-")
+    @admin.display(description=_("average cost"), empty_value="-")
     def average(self, position: Position) -> str | None:
         cost = position.average_cost
         return None if cost is None else f"{cost:.8g}"
@@ -75,7 +74,7 @@ class PortfolioAdmin(TenantAdmin, FiguresAdmin):
     search_fields = ["user__email"]
     ordering = ["user"]
 
-    @admin.display(description="share", ordering="concentration", empty_value="-")
+    @admin.display(description=_("share"), ordering="concentration", empty_value="-")
     def share(self, portfolio: Portfolio) -> str | None:
         return None if portfolio.concentration is None else f"{portfolio.concentration:.0%}"
 
@@ -98,23 +97,3 @@ class ParametersAdmin(TenantAdmin, ModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and not Parameters.objects.exists()
-
-    def save_model(self, request: HttpRequest, obj: Parameters, form: Any, change: bool) -> None:
-        assert isinstance(request.user, User), "the admin lets nobody else in"
-        with transaction.atomic():
-            old = _facts(Parameters.objects.first())
-            super().save_model(request, obj, form, change)
-            audit.record(
-                action="risk.parameters",
-                resource="risk/parameters",
-                actor=str(request.user.pk),
-                institution="",
-                old=old,
-                new=_facts(obj),
-                role=request.user.role,
-                address=str(request.META.get("REMOTE_ADDR", "")),
-            )
-
-
-def _facts(parameters: Parameters | None) -> dict[str, str]:
-    return {name: str(value) for name, value in model_to_dict(parameters or Parameters()).items()}

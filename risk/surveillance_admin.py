@@ -1,4 +1,4 @@
-"""Admin pages of surveillance: thresholds, and who belongs together. Every change is audited."""
+"""Admin pages of surveillance: thresholds, and who belongs together."""
 
 from __future__ import annotations
 
@@ -7,66 +7,15 @@ from typing import Any
 import msgspec
 from django import forms
 from django.contrib import admin
-from django.db import transaction
-from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
-from exchange.audit import log as audit
-from exchange.ids import uuid7
-from exchange.members.models import User
 from exchange.members.tenancy import TenantAdmin
 from risk.models import OwnerLink, SurveillanceRule
 from risk.surveillance.records import Kind
 from risk.surveillance.thresholds import KINDS, parse
-
-
-class Audited(TenantAdmin, ModelAdmin):
-    """Writes what a change was, in the transaction that makes it."""
-
-    name = ""
-    facts: tuple[str, ...] = ()
-
-    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
-        with transaction.atomic():
-            old = self._facts(type(obj)._default_manager.filter(pk=obj.pk).first())
-            super().save_model(request, obj, form, change)
-            self._record(request, f"CHANGE_{self.name}", obj, old, self._facts(obj))
-
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        with transaction.atomic():
-            self._record(request, f"DELETE_{self.name}", obj, self._facts(obj), {})
-            super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        with transaction.atomic():
-            for obj in queryset:
-                self.delete_model(request, obj)
-
-    def institution(self, obj: Any) -> str:
-        raise NotImplementedError
-
-    def _facts(self, obj: Model | None) -> dict[str, Any]:
-        if obj is None:
-            return {}
-        return {name: _plain(getattr(obj, name)) for name in self.facts}
-
-    def _record(
-        self, request: HttpRequest, action: str, obj: Model, old: dict[str, Any], new: dict[str, Any]
-    ) -> None:
-        assert isinstance(request.user, User)
-        audit.record(
-            action=action,
-            resource=f"{self.name.lower()}/{obj.pk or ''}",
-            actor=str(request.user.pk),
-            institution=self.institution(obj),
-            old=old,
-            new=new,
-            trace_id=uuid7(),
-            role=request.user.role,
-            address=request.META.get("REMOTE_ADDR", ""),
-        )
 
 
 class RuleForm(forms.ModelForm):
@@ -96,18 +45,13 @@ class RuleForm(forms.ModelForm):
 
 
 @admin.register(SurveillanceRule)
-class SurveillanceRuleAdmin(Audited):
+class SurveillanceRuleAdmin(TenantAdmin, ModelAdmin):
     tenant = "institution"
-    name = "SURVEILLANCE_RULE"
-    facts = ("kind", "institution_id", "enabled", "severity", "thresholds")
     form = RuleForm
     list_display = ["kind", "institution", "enabled", "severity", "thresholds", "updated_at"]
     list_filter = ["kind", "institution"]
     list_select_related = ["institution"]
     ordering = ["kind", "institution__code"]
-
-    def institution(self, obj: SurveillanceRule) -> str:
-        return str(obj.institution_id or "")
 
     def get_form(
         self, request: HttpRequest, obj: SurveillanceRule | None = None, change: bool = False, **kwargs: Any
@@ -124,7 +68,7 @@ class SurveillanceRuleAdmin(Audited):
         plain: list[Any] = [(None, {"fields": ["institution", "kind", "enabled", "severity"]})]
         if obj is None:
             return plain
-        return [*plain, ("Thresholds", {"fields": list(_thresholds(obj.kind))})]
+        return [*plain, (_("Thresholds"), {"fields": list(_thresholds(obj.kind))})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: SurveillanceRule | None = None) -> list[str]:
         return ["institution", "kind"] if obj else []
@@ -135,18 +79,13 @@ class SurveillanceRuleAdmin(Audited):
 
 
 @admin.register(OwnerLink)
-class OwnerLinkAdmin(Audited):
+class OwnerLinkAdmin(TenantAdmin, ModelAdmin):
     tenant = "user__institution"
-    name = "OWNER_LINK"
-    facts = ("owner_key", "note")
     list_display = ["user", "owner_key", "note"]
     list_select_related = ["user"]
     search_fields = ["user__email", "owner_key"]
     autocomplete_fields = ["user"]
     ordering = ["owner_key", "user__email"]
-
-    def institution(self, obj: OwnerLink) -> str:
-        return str(obj.user.institution_id or "")
 
     def get_readonly_fields(self, request: HttpRequest, obj: OwnerLink | None = None) -> list[str]:
         return ["user"] if obj else []
@@ -167,10 +106,6 @@ def _field(threshold: Any) -> forms.Field:
         about, kind = (kind.extra_json_schema or {}).get("description", ""), kind.type
     return (forms.IntegerField if isinstance(kind, msgspec.inspect.IntType) else forms.FloatField)(
         required=False,
-        label=threshold.name.replace("_", " "),
-        help_text=f"{about} (ours: {threshold.default})",
+        label=_(threshold.name.replace("_", " ")),
+        help_text=_("%(about)s (ours: %(ours)s)") % {"about": _(about), "ours": threshold.default},
     )
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | dict | None) else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from exchange.members.tenancy import TenantAdmin
@@ -21,18 +22,18 @@ class AdjustmentAdmin(TenantAdmin, ReadOnlyAdmin):
     ordering = ["-created_at"]
     fields = ["transaction_id", "created_at", "user", "asset", "plain_amount", "against", "approval"]
 
-    @display(description="user", ordering="account__user__email")
+    @display(description=_("user"), ordering="account__user__email")
     def user(self, adjustment: Adjustment) -> str:
         return str(adjustment.account.user)
 
-    @display(description="asset")
+    @display(description=_("asset"))
     def asset(self, adjustment: Adjustment) -> str:
         return str(adjustment.account.asset)
 
-    @display(description="amount")
+    @display(description=_("amount"))
     def plain_amount(self, adjustment: Adjustment) -> str:
         return trim(f"{adjustment.amount:+f}")
 
-    @display(description="against")
+    @display(description=_("against"))
     def against(self, adjustment: Adjustment) -> str:
         return adjustment.contra.kind

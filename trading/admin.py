@@ -43,16 +43,16 @@ from trading.status import CLOSED, Status
 class Period(admin.SimpleListFilter):
     """A span of time as a range of ids, so that only its partitions are read."""
 
-    title = "time"
+    title = _("time")
     parameter_name = "time"
-    SPANS: ClassVar[dict[str, tuple[str, timedelta]]] = {
-        "hour": ("past hour", timedelta(hours=1)),
-        "day": ("past 24 hours", timedelta(days=1)),
-        "week": ("past 7 days", timedelta(days=7)),
-        "month": ("past 31 days", timedelta(days=31)),
+    SPANS: ClassVar[dict[str, tuple[Any, timedelta]]] = {
+        "hour": (_("past hour"), timedelta(hours=1)),
+        "day": (_("past 24 hours"), timedelta(days=1)),
+        "week": (_("past 7 days"), timedelta(days=7)),
+        "month": (_("past 31 days"), timedelta(days=31)),
     }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [(key, label) for key, (label, _span) in self.SPANS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -69,7 +69,7 @@ class Standing(admin.SimpleListFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("open", _("Not closed")), *Status.choices]
+        return [("open", _("Not closed")), *Order._meta.get_field("status").flatchoices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
@@ -309,11 +309,11 @@ class PostingInline(TenantAdmin, TabularInline):
         whole = match.kwargs.get("object_id", "") if match else ""
         return queryset.filter(id__range=_parts(whole)) if whole else queryset
 
-    @admin.display(description="amount")
+    @admin.display(description=_("amount"))
     def plain_amount(self, posting: Posting) -> str:
         return trim(f"{posting.amount:+f}")
 
-    @admin.display(description="of")
+    @admin.display(description=_("of"))
     def owner(self, posting: Posting) -> str:
         return _owner(posting)
 
@@ -335,7 +335,7 @@ class TransactionAdmin(TenantAdmin, BigTableAdmin):
 @admin.register(Posting)
 class PostingAdmin(TenantAdmin, BigTableAdmin):
     tenant = "account__institution"
-    list_display = ["id", "transaction_id", "owner", "asset", "amount"]
+    list_display = ["id", "whole", "owner", "asset", "amount"]
     list_filter = [Period, "asset"]
     list_select_related = ["account__user", "asset"]
     search_help_text = _("E-mail, id of a posting or of its transaction")
@@ -349,7 +349,11 @@ class PostingAdmin(TenantAdmin, BigTableAdmin):
     def by_id(self, wanted: UUID) -> Q:
         return Q(id__range=_parts(str(wanted)))
 
-    @admin.display(description="account of")
+    @admin.display(description=_("transaction"))
+    def whole(self, posting: Posting) -> str:
+        return str(posting.transaction_id)
+
+    @admin.display(description=_("account of"))
     def owner(self, posting: Posting) -> str:
         return _owner(posting)
 

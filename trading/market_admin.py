@@ -230,9 +230,9 @@ class GroupAdmin(RestrictingActions, SymbolGroupAdmin):
 @admin.register(Move)
 class MoveAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = None
-    list_display = ["created_at", "instrument", "from_group_id", "to_group_id", "by", "reason"]
+    list_display = ["created_at", "instrument", "from_group", "to_group", "by", "reason"]
     list_filter = ["instrument"]
-    list_select_related = ["instrument"]
+    list_select_related = ["instrument", "from_group", "to_group"]
     ordering = ["-id"]
 
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.contrib.admin.apps import AdminConfig
+
+from exchange.members import labels
 
 
 class BackOffice(AdminConfig):
     default_site = "exchange.members.staff_site.StaffSite"
+
+    def ready(self) -> None:
+        labels.translate(apps.get_models())
+        super().ready()

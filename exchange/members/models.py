@@ -14,12 +14,14 @@ from django.db.models.functions import Lower
 from exchange import ids
 from exchange.members import looks
 from exchange.members.roles import Role
-from exchange.members.staff_models import Authenticator, StaffSession
+from exchange.members.staff_models import Authenticator, Enrolment, StaffSession
 
 __all__ = [
     "PERMISSIONS",
     "Authenticator",
     "Brand",
+    "DemoMark",
+    "Enrolment",
     "Institution",
     "InstitutionHost",
     "KnownDevice",
@@ -203,3 +205,18 @@ class PersonKey(models.Model):
 
     def __str__(self) -> str:
         return str(self.user_id)
+
+
+class DemoMark(models.Model):
+    """Its one row says that this installation was begun as a demo; see `members.installation`."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    since = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="demo_mark_is_one")]
+
+    def __str__(self) -> str:
+        return f"a demo since {self.since:%Y-%m-%d}"

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from django.db import transaction
 
 from exchange.audit import log
-from exchange.members import staff_sessions
+from exchange.members import enrolment, staff_sessions
 from exchange.members.models import Authenticator, User
 from exchange.members.staff_models import DIGITS, STEP
 
@@ -43,28 +43,30 @@ def enrolling(user: User) -> Authenticator:
 
 
 @transaction.atomic
-def enrol(user: User, code: str) -> bool:
-    """Take the shown secret as the user's second factor if `code` is one of its codes."""
+def enrol(user: User, code: str, given: str = "") -> bool:
+    """Take the shown secret as the user's second factor if `code` is one of its codes. `given` is the digest of the
+    enrolment code for which it was shown."""
     User.objects.select_for_update().get(pk=user.pk)
-    if enrolled(user):
+    if enrolled(user) or not enrolment.allows(user, given):
         return False
     phone = Authenticator.objects.select_for_update().filter(user=user, confirmed=False).first()
     if phone is None or not phone.verify_token(code.strip().replace(" ", "")):
         return False
     phone.confirmed = True
     phone.save(update_fields=["confirmed"])
+    enrolment.use_up(user)
     _record("SECOND_FACTOR_ENROLLED", user, actor=str(user.pk))
     return True
 
 
 @transaction.atomic
-def reset(user: User) -> bool:
-    """Forget a lost phone and end its owner's sessions; False if there was none."""
+def reset(user: User, *, by: User | None = None) -> str:
+    """Forget a lost phone and end its owner's sessions; the code to enrol a new one with."""
     staff_sessions.end_all(user)
     removed, _ = Authenticator.objects.filter(user=user).delete()
     if removed:
-        _record("SECOND_FACTOR_RESET", user)
-    return removed > 0
+        _record("SECOND_FACTOR_RESET", user, actor=str(by.pk) if by else "")
+    return enrolment.issue(user, by=by)
 
 
 def _record(action: str, user: User, actor: str = "") -> None:

@@ -1,7 +1,7 @@
 """Signing in to the back office: e-mail and password, then a code of the phone; at the first time, the phone.
 
     /admin/login/        password           right: remembered in the session for five minutes, nobody is signed in
-    /admin/login/phone/  without a phone    shows its secret, takes a first code of it
+    /admin/login/phone/  without a phone    takes the enrolment code, then shows the phone's secret, takes a first code of it
     /admin/login/code/   with one           takes a code
 
 Only the code signs in. A wrong one counts like a wrong password: see `members.lockout`.
@@ -10,6 +10,7 @@ Only the code signs in. A wrong one counts like a wrong password: see `members.l
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -30,7 +31,7 @@ from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from exchange.api import trace_id
-from exchange.members import devices, lockout, second_factor, selectors, staff_sessions
+from exchange.members import devices, enrolment, lockout, second_factor, selectors, staff_sessions
 from exchange.members.models import User, UserManager
 
 PENDING = "password_given"
@@ -45,6 +46,7 @@ class PasswordForm(AuthenticationForm):
 
 
 class CodeForm(forms.Form):
+    wrong = _("That code is wrong, or was used before. Wait for the next one.")
     code = forms.RegexField(
         r"^\s*\d{3} ?\d{3}\s*$",
         label=_("Code"),
@@ -53,6 +55,17 @@ class CodeForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(
             attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "autofocus": ""}
         ),
+    )
+
+
+class EnrolmentForm(forms.Form):
+    wrong = _("That code is wrong, or a newer one has been given.")
+    code = forms.RegexField(
+        r"^\s*([A-Za-z2-7]{4}[ -]?){4}\s*$",
+        label=_("Enrolment code"),
+        max_length=30,
+        error_messages={"invalid": _("An enrolment code has sixteen letters and digits.")},
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "autofocus": ""}),
     )
 
 
@@ -86,39 +99,68 @@ def code(site: AdminSite, request: HttpRequest) -> HttpResponse:
         return _to("login", request)
     if not second_factor.enrolled(user):
         return _to("login_phone", request)
-    return _ask(site, request, user, "staff/code.html", {})
+
+    def take(given: str) -> HttpResponse | None:
+        return _signed_in(request, user) if second_factor.confirm(user, given) else None
+
+    return _ask(site, request, user, "staff/code.html", CodeForm(request.POST or None), take)
 
 
 def phone(site: AdminSite, request: HttpRequest) -> HttpResponse:
-    """The second page of who has none: the secret as picture and text, and a code to prove that it arrived."""
+    """The second page of who has none: the secret as picture and text, and a code to prove that it arrived. Nobody sees
+    the secret without the enrolment code: else who knew it before could tell the codes of who enrols it."""
     user = _pending(request)
     if user is None:
         return _to("login", request)
     if second_factor.enrolled(user):
         return _to("login_code", request)
+    enrolled_with = request.session[PENDING].get("enrolment", "")
+    if not enrolment.allows(user, enrolled_with):
+        return _ask_for_enrolment(site, request, user)
     device = second_factor.enrolling(user)
     drawn = segno.make(second_factor.address(device), error="m").svg_inline(
         scale=5, border=4, light="#fff", dark="#000", svgclass="mx-auto", omitsize=False
     )
     shown = {"picture": mark_safe(drawn), "secret": _in_fours(device.text_secret)}  # noqa: S308 - made here
-    return _ask(site, request, user, "staff/phone.html", shown)
+
+    def take(given: str) -> HttpResponse | None:
+        return _signed_in(request, user) if second_factor.enrol(user, given, enrolled_with) else None
+
+    return _ask(site, request, user, "staff/phone.html", CodeForm(request.POST or None), take, **shown)
+
+
+def _ask_for_enrolment(site: AdminSite, request: HttpRequest, user: User) -> HttpResponse:
+    def take(given: str) -> HttpResponse | None:
+        digest = enrolment.digest(given)
+        if not enrolment.allows(user, digest):
+            return None
+        request.session[PENDING] |= {"enrolment": digest}
+        request.session.modified = True
+        return _to("login_phone", request)
+
+    return _ask(site, request, user, "staff/enrolment.html", EnrolmentForm(request.POST or None), take)
 
 
 def _ask(
-    site: AdminSite, request: HttpRequest, user: User, template: str, shown: dict[str, Any]
+    site: AdminSite,
+    request: HttpRequest,
+    user: User,
+    template: str,
+    form: CodeForm | EnrolmentForm,
+    take: Callable[[str], HttpResponse | None],
+    **shown: Any,
 ) -> HttpResponse:
+    """`take` answers a right code."""
     context = {**site.each_context(request), "title": _("Sign in"), **shown}
     if left := lockout.seconds_left(request, user.email):
         return _locked(request, context, left)
-    form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        check = second_factor.enrol if template == "staff/phone.html" else second_factor.confirm
-        if check(user, form.cleaned_data["code"]):
-            return _signed_in(request, user)
+        if answer := take(form.cleaned_data["code"]):
+            return answer
         lockout.failed(request, user.email)
         if left := lockout.seconds_left(request, user.email):
             return _locked(request, context, left)
-        form.add_error("code", _("That code is wrong, or was used before. Wait for the next one."))
+        form.add_error("code", form.wrong)
     next_page = {REDIRECT_FIELD_NAME: _next(request)}
     return TemplateResponse(request, template, {**context, "form": form, **next_page})
 

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from exchange.browse import KeysetAdmin
@@ -29,11 +30,11 @@ class DeliveryAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
     actions = None
     list_per_page = 50
 
-    @admin.display(description="event")
+    @admin.display(description=_("event"))
     def event(self, delivery: Delivery) -> str:
         return str(delivery.notification.event_id)
 
-    @admin.display(description="trace id")
+    @admin.display(description=_("trace id"))
     def trace(self, delivery: Delivery) -> str:
         return delivery.notification.trace_id
 
@@ -74,7 +75,7 @@ class TextTemplateAdmin(TenantAdmin, ModelAdmin):
     readonly_fields = ["preview"]
     ordering = ["institution__code", "kind", "channel", "language"]
 
-    @admin.display(description="with an example, as last saved")
+    @admin.display(description=_("with an example, as last saved"))
     def preview(self, template: TextTemplate) -> str:
         if template._state.adding:
             return ""
@@ -92,7 +93,7 @@ class UserContactAdmin(TenantAdmin, ModelAdmin):
     autocomplete_fields = ["user"]
     ordering = ["user__email"]
 
-    @admin.display(description="phone", boolean=True)
+    @admin.display(description=_("phone"), boolean=True)
     def has_phone(self, contact: UserContact) -> bool:
         return bool(contact.phone)
 

@@ -16,11 +16,13 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client
 from django.urls import reverse
 
+from exchange import address
+from exchange.env import env
 from exchange.ids import uuid7
 from exchange.members.models import Institution, Role, User
 from risk import cases, dossier, evidence
 from risk.cases import NotAllowed
-from risk.models import Alert, Case, CaseNote
+from risk.models import Alert, Case, CaseNote, Parameters
 from risk.models.cases import CLOSED, TRANSITIONS, State
 from tests.staff import signed_in, staff
 
@@ -392,6 +394,19 @@ def test_an_operator_takes_notes_and_decides_a_case(found: Raise, operator: Clie
     assert outbox("audit.logs")[-1]["address"] == "127.0.0.1"
 
 
+def test_the_record_has_the_address_that_our_proxy_tells(
+    found: Raise, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = env.model_copy(update={"exchange_forwarded_header": "X-Forwarded-For"})
+    monkeypatch.setattr(address, "env", told)
+    answer = operator.post(
+        reverse("admin:risk_case_act", args=[found().case.pk, "assign"]),
+        headers={"x-forwarded-for": "203.0.113.7"},
+    )
+    assert answer.status_code == 302
+    assert outbox("audit.logs")[-1]["address"] == "203.0.113.7"
+
+
 def test_who_may_only_look_changes_nothing(found: Raise, officer: User) -> None:
     case = found().case
     client = signed_in(staff(Role.AUDITOR))
@@ -432,7 +447,7 @@ def test_evidence_shows_staff_of_an_institution_their_own_side(found: Raise, tra
 
 @pytest.mark.parametrize("model", ["position", "portfolio", "score", "parameters"])
 def test_the_pages_of_portfolios_open(trader: User, model: str) -> None:
-    from risk.models import Parameters, Portfolio, Position, Score
+    from risk.models import Portfolio, Position, Score
 
     Position.objects.create(user=trader, symbol="BTC/USDT", quantity=3, cost=100)
     Portfolio.objects.create(user=trader, value=7, concentration=0.5)
@@ -462,7 +477,9 @@ def test_a_change_of_parameters_is_audited() -> None:
     }
     answer = operator.post(reverse("admin:risk_parameters_add"), given)
     assert answer.status_code == 302, answer.context["errors"]
-    (told,) = [each for each in outbox("audit.logs") if each["action"] == "risk.parameters"]
-    assert (told["actor"], told["key"]) == (str(admin.pk), "platform")
-    assert (told["old"]["concentration"], told["new"]["concentration"]) == ("0.3", "0.4")
+    page = reverse("admin:risk_parameters_change", args=[Parameters.objects.get().pk])
+    assert operator.post(page, given | {"concentration": "0.5"}).status_code == 302
+    made, changed = [each for each in outbox("audit.logs") if each["resource"].startswith("parameters/")]
+    assert (made["action"], made["actor"], made["key"]) == ("admin.add", str(admin.pk), "platform")
+    assert (changed["old"]["concentration"], changed["new"]["concentration"]) == ("0.4", "0.5")
     assert operator.get(reverse("admin:risk_parameters_add")).status_code == 403
