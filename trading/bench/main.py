@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 
 from exchange.embedded.home import SetupError
-from trading.bench import events, feeds, limit, machine, recovery, report, scenarios, stops, usage
+from trading.bench import events, feeds, gate, limit, machine, recovery, report, scenarios, stops, usage
 from trading.bench.orders import Requests
 from trading.bench.place import Place, own_place, running_place
 from trading.bench.result import Report, Result, below
@@ -155,10 +155,14 @@ def _place(options: argparse.Namespace) -> AbstractContextManager[Place]:
 
 def _results(bench: Bench, options: argparse.Namespace) -> Iterator[Result]:
     names = _chosen(options)
+    done: dict[str, Result] = {}
     for name in SCENARIOS:
         if name in names:
             _progress(f"{name} ({bench.seconds:g} s)")
             result, window = scenarios.run(bench, name)
+            done[name] = result
+            if name == "gate" and "single" in done:
+                gate.compare(result, done["single"])
             yield result
             if name == "batch" and "limit" in names:
                 _progress("limit")
