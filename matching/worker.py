@@ -251,7 +251,7 @@ class Worker:
             changes,
             settled.trade_notes,
             settled.order_notes,
-            settled.now.replace("+00:00", "Z"),
+            settled.now,
         )
         pipe = self._client.pipeline(transaction=False)
         stream.publish(

@@ -11,6 +11,7 @@ known: the caller may send the same `client_order_id` again.
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -45,6 +46,8 @@ from trading.wallet import funding
 log = structlog.get_logger(__name__)
 
 BATCH = 250  # commands in one transaction, but a request is never split
+CROWD = 3  # requests in a batch: from then on it pays
+GATHER_SECONDS = 0.003  # to wait for more to share the next transaction, as PostgreSQL's commit_delay does
 POLL_SECONDS = 0.02  # how often a request looks into PostgreSQL while no reply can come
 LISTEN_SECONDS = 0.5  # and how often while they should come: one may be lost
 ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
@@ -132,6 +135,7 @@ class Intake:
         self._queue: SimpleQueue[Request] = SimpleQueue()
         self._dispatcher = Dispatcher()
         self._connection: psycopg.Connection | None = None
+        self._crowded = False
         self.by_redis = True
         threading.Thread(target=self._run, name="intake", daemon=True).start()
 
@@ -168,6 +172,8 @@ class Intake:
 
     def _next_batch(self) -> list[Request]:
         batch = [self._queue.get()]
+        if self._crowded:
+            time.sleep(GATHER_SECONDS)
         size = len(batch[0])
         while size < BATCH:
             try:
@@ -175,6 +181,7 @@ class Intake:
             except Empty:
                 break
             size += len(batch[-1])
+        self._crowded = len(batch) >= CROWD
         return [request for request in batch if not request.given_up]
 
     def _process(self, batch: list[Request]) -> None:
