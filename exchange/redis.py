@@ -8,6 +8,7 @@ one a request.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from functools import cache
@@ -37,6 +38,13 @@ def connect(**overrides: Any) -> redis.Redis:
 def connect_async(**overrides: Any) -> redis.asyncio.Redis:
     """The same for asyncio."""
     return redis.asyncio.Redis.from_url(env.redis_url, **(_options(AsyncRetry(NoBackoff(), 0)) | overrides))
+
+
+def cancelled() -> bool:
+    """Whether this task was told to end: for loops around an asyncio client. Its `asyncio.wait_for` may swallow that
+    in Python 3.11 (python/cpython#86296), and nobody says it twice."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _options(retry: Retry | AsyncRetry) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import psycopg
 import redis
 import structlog
 
-from exchange.redis import RETRY_AFTER, connect_async
+from exchange.redis import RETRY_AFTER, cancelled, connect_async
 from marketdata.prices.board import Board
 from marketdata.prices.quotes import Quote
 from marketdata.prices.store import Store
@@ -39,7 +39,7 @@ class OwnTrades:
         """Until cancelled."""
         client = connect_async()
         try:
-            while True:
+            while not cancelled():
                 try:
                     await self._listen(client)
                 except redis.RedisError:
@@ -62,7 +62,7 @@ class OwnTrades:
         async with client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.psubscribe(feed.PATTERN)
             heard_at = time.monotonic()
-            while time.monotonic() - heard_at < SILENCE:
+            while time.monotonic() - heard_at < SILENCE and not cancelled():
                 message = await channel.get_message(timeout=SILENCE)
                 if message is not None:
                     heard_at = time.monotonic()

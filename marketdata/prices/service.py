@@ -16,6 +16,7 @@ from decimal import Decimal
 import psycopg
 import structlog
 
+from exchange.redis import cancelled
 from marketdata.prices.board import PAUSE, Board
 from marketdata.prices.own import OwnTrades
 from marketdata.prices.poll import Poll
@@ -94,7 +95,7 @@ class Service:
     async def _tell(self, tasks: asyncio.TaskGroup) -> None:
         """Tell what changed, as soon as it may be told, and look at everything each SWEEP seconds."""
         swept_at = 0.0
-        while True:
+        while not cancelled():
             if not self._board.waiting:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SWEEP):  # wait_for may swallow a cancellation
@@ -149,7 +150,7 @@ class Service:
             self._database_answers = True
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while not cancelled():
             await work()
             await asyncio.sleep(seconds)
 

@@ -162,6 +162,31 @@ def follow(desk: Desk) -> Follow:
     return following
 
 
+def test_it_stops_even_where_the_word_to_stop_gets_lost() -> None:
+    """asyncio.wait_for of Python 3.11, which redis.asyncio calls, swallows a cancellation that comes with a result."""
+
+    async def main() -> None:
+        loop, rounds = asyncio.get_running_loop(), 0
+
+        async def work() -> None:
+            nonlocal rounds
+            rounds += 1
+            answer = loop.create_future()
+            if rounds == 3:
+                loop.call_soon(lambda: (answer.set_result(None), task.cancel()))
+            else:
+                answer.set_result(None)
+            await asyncio.wait_for(answer, PATIENCE)
+
+        service = Service(Settings("", "", 1.0, 1.0, 1.0, Decimal(1)), lambda: None)
+        task = asyncio.create_task(service._every(0.0, work))
+        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+        task.cancel()
+        assert done and rounds == 3
+
+    asyncio.run(main())
+
+
 def tell_own(desk: Desk, price: str) -> None:
     """One trade of our own, matched, settled and told as a worker does."""
     seller, buyer = desk.user(BTC="1"), desk.user(USDT="1000000")
