@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 RUN := .venv/bin
+# Python compiles each module once, whatever the shell wants: else every process we start compiles Django anew.
+unexport PYTHONDONTWRITEBYTECODE
 # For checks that read the settings and use none of the services.
 CHECK := DATABASE_URL=postgresql://check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0 \
          SECRET_KEY=only-for-checks-that-keep-no-secret-at-all-0123456789 EXCHANGE_HOME=.exchange-check

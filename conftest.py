@@ -17,7 +17,10 @@ import django
 
 django.setup()
 
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.core.management import call_command
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.test import TransactionTestCase
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -38,24 +41,34 @@ def _empty_all_tables(
     """SQL for Django's flush after a test with real transactions: every table, also those without a model.
 
     Append-only tables refuse it by triggers, which are off in the role of a replica. A few rows are deleted in a
-    tenth of the time in which a hundred tables and their partitions are truncated.
+    tenth of the time in which a hundred tables and their partitions are truncated. What `migrate` itself has written
+    is kept: to write it anew takes longer than most tests.
     """
     return [
         "SET LOCAL session_replication_role = replica",
         """
-        DO $$ DECLARE name text; BEGIN
+        DO $$ DECLARE
+            kept constant text[] := ARRAY['django_migrations', 'django_content_type', 'auth_permission'];
+            name text;
+        BEGIN
             FOR name IN SELECT oid::regclass::text FROM pg_class
                 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-                  AND relname <> 'django_migrations'
+                  AND relname <> ALL (kept)
             LOOP
                 EXECUTE 'DELETE FROM ' || name;
             END LOOP;
             PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
                FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL
-                AND sequencename <> 'django_migrations_id_seq';
+                AND replace(sequencename, '_id_seq', '') <> ALL (kept);
         END $$
         """,
     ]
 
 
+def _empty(self: TransactionTestCase) -> None:
+    call_command("flush", verbosity=0, interactive=False, reset_sequences=False, inhibit_post_migrate=True)
+
+
 DatabaseOperations.sql_flush = _empty_all_tables  # type: ignore[method-assign, assignment]
+TransactionTestCase._fixture_teardown = _empty  # type: ignore[attr-defined]
+PBKDF2PasswordHasher.iterations = 1  # here alone: a running exchange takes what Django says

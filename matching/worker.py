@@ -131,6 +131,7 @@ class Worker:
         while not stop.is_set():
             try:
                 self._take_over()
+                _settle_memory()
                 while not stop.is_set():
                     self._step(stop)
             except InterruptedError:
@@ -149,14 +150,11 @@ class Worker:
 
     def _take_over(self) -> None:
         started = time.monotonic()
-        gc.unfreeze()
         state = self._settlement.take_over()
         self._engine, self._sequence, self._position = state.engine, state.sequence, state.position
         self._connected = False
         for instrument in self._engine.books:
             _book_change(self._engine, instrument)  # that the books were filled is no change of theirs
-        gc.collect()
-        gc.freeze()  # what was rebuilt lives long: no collection has to look at it
         self._state = state
         self._snapshots.epoch, self._snapshots.symbols = state.epoch, state.symbols
         log.info(
@@ -279,6 +277,13 @@ class Worker:
             log.warning("redis is away, polling the inbox", group=self.group, error=str(error))
         self._connected = False
         self._redis_retry_at = time.monotonic() + RETRY_SECONDS
+
+
+def _settle_memory() -> None:
+    """What was rebuilt lives long: no collection has to look at it. What it takes the place of is let go."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _book_change(engine: Engine, instrument: int) -> feed.BookChange:

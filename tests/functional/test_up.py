@@ -80,11 +80,11 @@ class Up:
 
     def wait_ready(self) -> None:
         pause = threading.Event()
-        for _ in range(int(PATIENCE)):
+        for _ in range(int(PATIENCE / 0.2)):
             with suppress(OSError):
                 if self.status("/api/v1/health/ready") == http.client.OK:
                     return
-            pause.wait(1)
+            pause.wait(0.2)
         pytest.fail("not ready again")
 
     def children(self) -> list[psutil.Process]:
