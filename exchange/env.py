@@ -39,7 +39,8 @@ class Environment(BaseSettings):
     exchange_withdrawal_review: str = Field(
         "BTC=1,ETH=10,USDT=50000,TRY=1000000",
         pattern=r"^$|^[A-Z0-9]+=[0-9]+(\.[0-9]+)?(,[A-Z0-9]+=[0-9]+(\.[0-9]+)?)*$",
-        description="ASSET=AMOUNT,…: a withdrawal above it takes a second person; of an asset that is not named, any",
+        description="ASSET=AMOUNT,…: a withdrawal that is above it, with its user's others of 24 hours, takes a second "
+        "person; of an asset that is not named, any",
     )
 
     exchange_approval_hours: int = Field(

@@ -53,7 +53,11 @@ Given = Callable[[Tenant], dict[str, Any]]
 GIVEN: dict[str, Given] = {
     "risk.limit": lambda tenant: {"user": None, "institution": tenant.institution, "symbol": "BTC/USDT"},
     "risk.block": lambda tenant: {"user": tenant.user, "institution": None, "reason": "x"},
-    "risk.alert": lambda tenant: {"evidence": {}, "detail": {}},
+    "risk.alert": lambda tenant: {
+        "kind": "WASH_RING",
+        "evidence": {"users": [{"id": str(tenant.user.pk), "bought": "1", "owner": ""}]},
+        "detail": {"trades": 2, "share_of_own_volume": "0.5"},
+    },
     "risk.surveillancerule": lambda tenant: {"kind": "WASH_TRADE", "thresholds": {}},
     "approvals.approval": lambda tenant: {
         "about": tenant.user,

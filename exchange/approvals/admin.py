@@ -82,6 +82,7 @@ class ApprovalAdmin(TenantAdmin, ModelAdmin):
     tenant = "institution"
     list_display = [
         "what",
+        "stands",
         "whom",
         "values",
         "institution",
@@ -89,7 +90,6 @@ class ApprovalAdmin(TenantAdmin, ModelAdmin):
         "requested_by",
         "requested_at",
         "expires_at",
-        "stands",
     ]
     list_filter = [Standing, KindFilter, "institution"]
     lookups = ("state", "kind")
@@ -119,7 +119,9 @@ class ApprovalAdmin(TenantAdmin, ModelAdmin):
 
     @display(description=_("old → new"))
     def values(self, approval: Approval) -> str:
-        shown = [f"{text(name)}: {old} → {new}" for name, old, new in approval.changes]
+        shown = [
+            f"{text(name)}: {queue.called(old)} → {queue.called(new)}" for name, old, new in approval.changes
+        ]
         return ", ".join(shown) or approval.subject
 
     @display(description=_("state"), ordering="state", label=LABELS)
@@ -181,6 +183,8 @@ class ApprovalAdmin(TenantAdmin, ModelAdmin):
             reason = request.POST.get("reason", "")
             decided = VERBS[verb](approval_id, by=_who(request), reason=reason)
             messages.success(request, f"{queue.label_of(decided.kind)}: {State(decided.state).label}")
+            if decided.once:
+                messages.warning(request, decided.once)
         except requests.ApprovalError as error:
             messages.error(request, str(error))
         return HttpResponseRedirect(reverse("admin:approvals_approval_change", args=[approval_id]))

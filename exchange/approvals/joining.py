@@ -9,12 +9,14 @@ from exchange.approvals.models import Approval
 from exchange.approvals.requests import Refused
 from exchange.audit.log import record
 from exchange.ids import uuid7
+from exchange.members import enrolment
 from exchange.members.models import Institution, Role, User
 
 
 class Joined(NamedTuple):
     user: User
     approval: Approval | None  # of one of the staff, but for the first two
+    code: str = ""  # to enrol a phone with, of those two: nobody approves who could be shown it
 
 
 def at_once(role: Role) -> bool:
@@ -50,6 +52,6 @@ def join(
         trace_id=uuid7(),
     )
     if now:
-        return Joined(user, None)
+        return Joined(user, None, enrolment.issue(user) if user.is_staff else "")
     assert by is not None, "it was checked above"
     return Joined(user, roles.ask(user=user, role=role, institution=institution, reason=reason, by=by))

@@ -53,7 +53,7 @@ def page(approval: Approval, user: User) -> dict[str, Any]:
     """For the template of one request."""
     return {
         "facts": _facts(approval),
-        "asked": _table([text(name), old, new] for name, old, new in approval.changes),
+        "asked": _table([text(name), called(old), called(new)] for name, old, new in approval.changes),
         "now": _now(approval),
         "history": _history(approval),
         "forms": _forms(approval, user),
@@ -87,6 +87,11 @@ def _now(approval: Approval) -> Table | None:
         return None
     asked = [(old, new) for _name, old, new in approval.changes]
     return None if asked == [(old, new) for _name, old, new in found] else _table(map(list, found))
+
+
+def called(value: str) -> str:
+    """A kept value in the language of whoever looks, if it is a word."""
+    return text(value) if value else value
 
 
 def _table(rows: Any) -> Table:

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.utils import timezone, translation
+from django.utils.translation import gettext as text
 
 from exchange.approvals.kinds import Change, Kind, Payload, kind
 from exchange.approvals.models import Approval, State
@@ -67,7 +68,7 @@ def request(
     wanted = kind(code)
     _may(by, wanted.request_permission, institution.pk if institution else None)
     if about is not None and about.pk == by.pk:
-        raise SamePerson("nobody asks for something that concerns themselves")
+        raise SamePerson(text("nobody asks for something that concerns themselves"))
     now = timezone.now()
     with transaction.atomic():
         wanted.check(payload)
@@ -94,7 +95,7 @@ def approve(approval_id: UUID | str, *, by: User, reason: str) -> Approval:
             approval = _waiting(approval_id)
             wanted = may_approve(approval, by)
             if not approval.requested_by.has_perm(wanted.request_permission):
-                raise Refused("who asked for it may not do so any more: reject it")
+                raise Refused(text("who asked for it may not do so any more: reject it"))
             _decide(approval, State.APPROVED, by, _reason(reason))
             _carry_out(approval, wanted, by)
     except Refused as error:
@@ -109,7 +110,7 @@ def _carry_out(approval: Approval, wanted: Kind, by: User) -> None:
         found = _changes(wanted, approval.payload)
         approval.outcome = wanted.apply(approval)[:LONGEST]
     except ObjectDoesNotExist as error:
-        raise Refused("what it names is not there any more") from error
+        raise Refused(text("what it names is not there any more")) from error
     approval.save(update_fields=DECISION)
     new: Payload = {name: new for name, _old, new in found}
     new |= {"reason": approval.decision_reason, "outcome": approval.outcome}
@@ -129,7 +130,7 @@ def withdraw(approval_id: UUID | str, *, by: User, reason: str = "") -> Approval
     with transaction.atomic():
         approval = _waiting(approval_id)
         if approval.requested_by_id != by.pk:
-            raise NotAllowed("only who asked withdraws; others reject")
+            raise NotAllowed(text("only who asked withdraws; others reject"))
         return _end(approval, State.WITHDRAWN, by, reason.strip())
 
 
@@ -146,11 +147,13 @@ def expire() -> int:
 def may_approve(approval: Approval, by: User) -> Kind:
     """The kind of what `by` may decide. Raises SamePerson, NotAllowed or Expired."""
     if approval.expires_at <= timezone.now():
-        raise Expired(f"it ran out at {approval.expires_at:%Y-%m-%d %H:%M} UTC: ask anew")
+        raise Expired(
+            text("it ran out at %(at)s UTC: ask anew") % {"at": f"{approval.expires_at:%Y-%m-%d %H:%M}"}
+        )
     if by.pk == approval.requested_by_id:
-        raise SamePerson("another person than the one who asked must decide")
+        raise SamePerson(text("another person than the one who asked must decide"))
     if by.pk == approval.about_id:
-        raise SamePerson("nobody decides what concerns themselves")
+        raise SamePerson(text("nobody decides what concerns themselves"))
     wanted = kind(approval.kind)
     _may(by, wanted.approve_permission, approval.institution_id)
     return wanted
@@ -161,9 +164,9 @@ DECISION = ["state", "decided_by", "decided_at", "decision_reason", "outcome"]
 
 def _may(by: User, permission: str, institution_id: UUID | None) -> None:
     if not by.has_perm(permission):
-        raise NotAllowed(f"{by} has no permission {permission}")
+        raise NotAllowed(text("%(who)s has no permission %(name)s") % {"who": by, "name": permission})
     if by.institution_id is not None and by.institution_id != institution_id:
-        raise NotAllowed(f"{by} decides and asks for their own institution alone")
+        raise NotAllowed(text("%(who)s decides and asks for their own institution alone") % {"who": by})
 
 
 def _waiting(approval_id: UUID | str) -> Approval:
@@ -174,18 +177,21 @@ def _waiting(approval_id: UUID | str) -> Approval:
         .first()
     )
     if found is None:
-        raise NotPending(f"there is no request {approval_id}")
+        raise NotPending(text("there is no request %(id)s") % {"id": approval_id})
     if found.state != State.PENDING:
-        raise NotPending(f"it is decided already: {found.get_state_display()}")
+        raise NotPending(text("it is decided already: %(state)s") % {"state": found.get_state_display()})
     return found
 
 
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise ReasonMissing("give a reason, for the record")
-    if len(text) > LONGEST:
-        raise ReasonMissing(f"a reason has at most {LONGEST} characters, not {len(text)}")
-    return text.strip()
+def _reason(given: str) -> str:
+    if not given.strip():
+        raise ReasonMissing(text("give a reason, for the record"))
+    if len(given) > LONGEST:
+        raise ReasonMissing(
+            text("a reason has at most %(most)s characters, not %(count)s")
+            % {"most": LONGEST, "count": len(given)}
+        )
+    return given.strip()
 
 
 def _changes(wanted: Kind, payload: Payload) -> list[Change]:

@@ -1,20 +1,23 @@
 """Who is of the staff, and as what: a change of role takes a second person.
 
 A new colleague begins as a trader who may not sign in; the approval makes them what they are to be, and lets them in.
+Whoever approves is shown the code with which they enrol a phone, and must be somebody else than who set their password.
 Until there have been two platform admins there is nobody to ask: `create_user` then makes them at once (`alone`).
 """
 
 from __future__ import annotations
 
 from django.db import connection
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.approvals.kinds import Change, Kind, Payload
-from exchange.approvals.models import Approval
+from exchange.approvals.models import Approval, State
 from exchange.approvals.requests import Refused, request
-from exchange.members import staff_sessions
-from exchange.members.models import Institution, Role, User
+from exchange.audit.models import Record
+from exchange.members import enrolment, second_factor, staff_sessions
+from exchange.members.models import Authenticator, Institution, Role, User
 from exchange.members.roles import granted
 
 CODE = "ROLE"
@@ -25,8 +28,34 @@ ENOUGH = 2
 def alone() -> bool:
     """True until the platform has had two people who approve roles. Who was let go counts as well: nobody gets rid
     of the others to be alone again."""
-    deciding = [role for role in Role.values if PERMISSION in granted(role, platform=True)]
-    return User.objects.filter(role__in=deciding, institution__isnull=True).count() < ENOUGH
+    return User.objects.filter(role__in=_deciding(), institution__isnull=True).count() < ENOUGH
+
+
+def _deciding() -> list[str]:
+    return [role for role in Role.values if PERMISSION in granted(role, platform=True)]
+
+
+def witnesses(user: User) -> QuerySet[User]:
+    """Who can stand for `user` when they enrol another phone: others with a phone who approve roles there."""
+    here = Q(institution=None) | Q(institution=user.institution_id)
+    phones = Authenticator.objects.filter(confirmed=True)
+    found = User.objects.filter(here, role__in=_deciding(), is_active=True, pk__in=phones.values("user"))
+    return found.exclude(pk=user.pk)
+
+
+def waits(user: User) -> bool:
+    """True while somebody is asked to give `user` a role."""
+    return Approval.objects.filter(kind=CODE, about=user, state=State.PENDING).exists()
+
+
+def check_stranger(user: User, by: User) -> None:
+    """Who set a password is not given the code as well: together they are the user. Raises Refused."""
+    done = Record.objects.filter(resource=f"user/{user.pk}", actor=str(by.pk))
+    if done.filter(action__in=["CREATE_USER", "admin.add", "admin.change"]).exists():
+        raise Refused(
+            text("%(by)s has made or changed this account, and may know its password: it takes somebody else")
+            % {"by": by}
+        )
 
 
 def lock() -> None:
@@ -85,6 +114,14 @@ def apply(approval: Approval) -> str:
     user.is_superuser, user.is_active = False, True
     user.save(update_fields=["role", "institution", "is_superuser", "is_active"])
     staff_sessions.end_all(user)  # what they may see from now on begins with a new sign-in
+    if user.is_staff and not second_factor.enrolled(user):
+        by = approval.decided_by
+        assert by is not None, "it is approved by somebody"
+        check_stranger(user, by)
+        approval.once = text("%(user)s enrols a phone with this code, which is shown only now: %(code)s") % {
+            "user": user,
+            "code": enrolment.issue(user, by=by),
+        }
     return f"user/{user.pk}"
 
 

@@ -1,7 +1,7 @@
 """Signing in to the back office: e-mail and password, then a code of the phone; at the first time, the phone.
 
     /admin/login/        password           right: remembered in the session for five minutes, nobody is signed in
-    /admin/login/phone/  without a phone    takes the enrolment code, then shows the phone's secret, takes a first code of it
+    /admin/login/phone/  without a phone    takes the enrolment code; then shows a secret, and takes a first code of it
     /admin/login/code/   with one           takes a code
 
 Only the code signs in. A wrong one counts like a wrong password: see `members.lockout`.

@@ -1,4 +1,4 @@
-"""What the staff's sign-in keeps: the second factor of each, how it is enrolled, and their sessions in the back office."""
+"""What the staff's sign-in keeps: the second factor of each, the code to enrol it with, and their sessions."""
 
 from __future__ import annotations
 

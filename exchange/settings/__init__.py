@@ -21,7 +21,7 @@ ALLOWED_HOSTS = [host.strip() for host in env.exchange_allowed_hosts.split(",") 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "exchange.members.admin_app.BackOffice",
-    "exchange.approvals",  # its createsuperuser stands before Django's
+    "exchange.approvals",  # its createsuperuser and changepassword stand before Django's
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -11,12 +11,15 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from pytest_django import DjangoDbBlocker
 
+from exchange.env import env
+from exchange.members import installation
+from exchange.members.models import DemoMark
 from exchange.platform import manual
 from exchange.platform.recorded import LASTING
 from tests.market import Desk, lasting_desk, sql
 
 # They print nothing for programs: they serve, or set up.
-NO_JSON = LASTING | {"up", "prepare", "createsuperuser"}
+NO_JSON = LASTING | {"up", "prepare", "createsuperuser", "changepassword", "dumpdata", "loaddata"}
 READING = [
     ["approvals"],
     ["audit", "--heads"],
@@ -116,10 +119,8 @@ def test_what_reads_prints_one_json_document_and_changes_nothing(db: Desk, argum
 
 @pytest.mark.parametrize("arguments", DRY, ids=" ".join)
 def test_a_dry_run_changes_nothing(db: Desk, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from exchange.env import env
-    from trading.management.commands import demo
-
-    monkeypatch.setattr(demo, "env", env.model_copy(update={"exchange_demo": True}))
+    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
+    DemoMark.objects.get_or_create(pk=DemoMark.ONLY)
     before = state()
     json.loads(printed(*arguments, "--dry-run", "--json"))
     assert state() == before

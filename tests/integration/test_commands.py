@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from exchange.env import env
-from exchange.members import session, tokens
-from exchange.members.models import Institution, User
+from exchange.members import installation, session, tokens
+from exchange.members.models import DemoMark, Institution, Role, User
 from matching.models import SymbolGroup
+from tests.staff import staff
 from trading.accounts import account_book
 from trading.catalog import catalog
-from trading.management.commands import create_trader, demo
+from trading.management.commands import demo
 from trading.models import Account, Instrument, Posting
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,8 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def demo_mode(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    for command in (demo, create_trader):
-        monkeypatch.setattr(command, "env", env.model_copy(update={"exchange_demo": True}))
+    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
     account_book.forget()
     catalog.forget()
     session.forget()
@@ -89,12 +91,43 @@ def test_a_demo_that_was_cut_short_is_completed(few_traders: None) -> None:
 
 
 def test_no_demo_outside_demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "env", env.model_copy(update={"exchange_demo": False}))
+    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": False}))
     with pytest.raises(CommandError, match="EXCHANGE_DEMO") as raised:
         run("demo")
     assert raised.value.returncode == 2
     assert not User.objects.exists()
     assert not SymbolGroup.objects.exists()
+
+
+def test_an_installation_in_use_becomes_no_demo() -> None:
+    """Whatever a shell has set. Money and codes are for the asking where `demo` began alone."""
+    bank = Institution.objects.create(code="demo", name="Somebody's bank")
+    staff(Role.DEALER, bank, "dealer@bank.example")
+    for command in (
+        ["demo"],
+        ["demo", "--dry-run"],
+        ["create_trader", "rich@bank.example", "--institution", "demo", "--fund", "USDT=1000000"],
+        ["create_trader", "fast@bank.example", "--institution", "demo", "--order-rate", "500"],
+        ["second_factor", "dealer@bank.example", "--show"],
+        ["simulate", "--seconds", "1"],
+    ):
+        with pytest.raises(CommandError, match="demo") as raised:
+            run(*command)
+        assert raised.value.returncode == 2
+    assert User.objects.count() == 1 and not DemoMark.objects.exists()
+
+
+def test_a_demo_of_before_there_was_a_mark_stays_one(few_traders: None) -> None:
+    run("demo")
+    migration = import_module("exchange.members.migrations.0007_enrolment_and_demo")
+    for email, marked in (("gone@demo.exchange", False), ("operator@demo.exchange", True)):
+        DemoMark.objects.all().delete()
+        User.objects.filter(role=Role.PLATFORM_ADMIN).exclude(email="second@demo.exchange").update(
+            email=email
+        )
+        migration.mark_demo(apps, None)
+        assert installation.is_demo() is marked
+    assert "0 users and 0 deposits added" in run("demo")
 
 
 def test_a_trader_is_funded_and_can_use_its_token_at_once(few_traders: None) -> None:
@@ -109,7 +142,7 @@ def test_a_trader_is_funded_and_can_use_its_token_at_once(few_traders: None) -> 
 
 def test_nobody_is_funded_outside_demo_mode(monkeypatch: pytest.MonkeyPatch, few_traders: None) -> None:
     run("demo")
-    monkeypatch.setattr(create_trader, "env", env.model_copy(update={"exchange_demo": False}))
+    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": False}))
     with pytest.raises(CommandError, match="adjust") as raised:
         create("rich@demo.exchange", "--fund", "USDT=1000000")
     assert raised.value.returncode == 2

@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -37,7 +38,7 @@ from tests.market import PATIENCE, Desk, lasting_desk, sql
 from tests.staff import staff
 from trading.models import Deposit, Posting, Withdrawal
 from trading.models.payments import OPEN_WITHDRAWALS, WITHDRAWAL_STEPS
-from trading.payments import booking, decisions, requests
+from trading.payments import booking, decisions, requests, review
 from trading.payments.refusal import Missing, Refused
 from trading.payments.requests import Wanted
 
@@ -251,6 +252,21 @@ def test_much_money_takes_a_second_person(desk: Desk, admin: User, second: User,
     row = Withdrawal.objects.get(pk=asked.pk)
     assert (row.state, row.asked_by, row.approved_by) == ("APPROVED", admin, second)
     assert desk.balance(rich, "USDT")[1] == Decimal("50000.000001")
+
+
+@pytest.mark.parametrize("ask", [withdraw, ask_deposit])
+def test_much_money_in_parts_takes_a_second_person(
+    desk: Desk, rich: str, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(desk, rich, "30000")
+    parts = [ask(desk, rich, amount) for amount in ("20000", "0.000001", "1")]
+    assert [part.second_person for part in (first, *parts)] == [False, False, True, True]
+    assert not ask(desk, desk.user(USDT="100"), "1").second_person, "another's"
+    for part in parts:
+        requests.cancel(type(part), part.pk, rich, trace_id=TRACE)
+    assert not ask(desk, rich, "20000").second_person, "what was taken back does not count"
+    monkeypatch.setattr(review, "SPAN", timedelta(0))
+    assert not ask(desk, rich, "50000").second_person, "nor what was asked for long ago"
 
 
 def test_a_deposit_of_much_money_takes_a_second_person_too(

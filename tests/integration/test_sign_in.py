@@ -17,9 +17,16 @@ from django.utils import timezone
 
 from exchange.celery import app
 from exchange.env import env
-from exchange.members import second_factor, staff_login, staff_sessions
-from exchange.members.management.commands import second_factor as command
-from exchange.members.models import Authenticator, Institution, KnownDevice, Role, StaffSession, User
+from exchange.members import enrolment, installation, second_factor, staff_login, staff_sessions
+from exchange.members.models import (
+    Authenticator,
+    DemoMark,
+    Institution,
+    KnownDevice,
+    Role,
+    StaffSession,
+    User,
+)
 from tests.staff import PASSWORD, signed_in, staff, totp
 
 pytestmark = pytest.mark.django_db
@@ -55,11 +62,14 @@ def inside(client: Client) -> bool:
 
 def test_without_a_phone_it_is_enrolled_and_the_code_signs_in(dealer: User) -> None:
     client = Client(HTTP_USER_AGENT="Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
+    given = enrolment.issue(dealer)
     answer = password(client, " Dealer@Bank.Example ")
     assert answer["Location"].startswith(PHONE)
     assert "_auth_user_id" not in client.session, "the password alone signs nobody in"
     assert not inside(client)
 
+    assert "enrolment code" in client.get(PHONE).content.decode()
+    assert client.post(PHONE, {"code": given.lower().replace("-", " ")})["Location"].startswith(PHONE)
     page = client.get(PHONE).content.decode()
     device = Authenticator.objects.get(user=dealer)
     secret = re.search(r'id="phone-secret">([A-Z2-7 ]+)<', page)
@@ -82,7 +92,8 @@ def test_without_a_phone_it_is_enrolled_and_the_code_signs_in(dealer: User) -> N
 
 def test_the_demo_can_be_entered_without_a_phone(dealer: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """As README says it: the command shows the code, from the first sign-in on."""
-    monkeypatch.setattr(command, "env", env.model_copy(update={"exchange_demo": True}))
+    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
+    DemoMark.objects.create()
     client = Client()
     assert password(client, dealer.email)["Location"].startswith(PHONE)
     assert client.get(PHONE).status_code == 200
@@ -90,9 +101,36 @@ def test_the_demo_can_be_entered_without_a_phone(dealer: User, monkeypatch: pyte
     call_command("second_factor", dealer.email, "--show", stdout=shown)
     done = client.post(PHONE, {"code": shown.getvalue().strip(), "next": INSIDE})
     assert done["Location"] == INSIDE and inside(client)
-    monkeypatch.setattr(command, "env", env.model_copy(update={"exchange_demo": False}))
+    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": False}))
     with pytest.raises(CommandError, match="demo mode"):
         call_command("second_factor", dealer.email, "--show")
+
+
+def test_an_enrolment_code_that_is_wrong_old_or_used_shows_no_secret(dealer: User) -> None:
+    client = Client()
+    password(client, dealer.email)
+    first = enrolment.issue(dealer)
+    assert client.post(PHONE, {"code": first}).status_code == 302
+    assert "phone-secret" in client.get(PHONE).content.decode()
+    seen = Authenticator.objects.get(user=dealer).secret
+    second = enrolment.issue(dealer)
+    code = Authenticator(user=dealer, secret=seen).next_code()
+    for wrong in (code, first, "AAAA-BBBB-CCCC-DDDD", "", "a" * 99):
+        page = client.post(PHONE, {"code": wrong})
+        assert page.status_code == 200 and "phone-secret" not in page.content.decode()
+    assert not Authenticator.objects.exists(), "nor is the secret kept that somebody has seen"
+    assert AccessAttempt.objects.get(username=dealer.email).failures_since_start == 2, (
+        "those of a code's form"
+    )
+    client.post(PHONE, {"code": second})
+    client.get(PHONE)
+    device = Authenticator.objects.get(user=dealer)
+    assert device.secret != seen
+    assert client.post(PHONE, {"code": device.next_code()}).status_code == 302 and second_factor.enrolled(
+        dealer
+    )
+    Authenticator.objects.all().delete()
+    assert not enrolment.allows(dealer, enrolment.digest(second)), "it is used up"
 
 
 def test_the_secret_is_sealed_in_the_database(dealer: User) -> None:
@@ -191,7 +229,7 @@ def test_wrong_passwords_and_codes_lock_out_by_user_and_address(dealer: User) ->
     for number in range(limit - 1):
         assert password(client, spellings[number % 2], "wrong").status_code == 200
     assert password(client, dealer.email)["Location"].startswith(PHONE), "one is left"
-    answer = client.post(PHONE, {"code": "123456"})
+    answer = client.post(PHONE, {"code": "AAAA-BBBB-CCCC-DDDD"})
     assert answer.status_code == 429, "a wrong code counts too"
     assert 0 < int(answer["Retry-After"]) <= env.exchange_sign_in_cool_off_minutes * 60
     assert password(Client(), dealer.email).status_code == 429, "the right password is not looked at"
@@ -199,12 +237,14 @@ def test_wrong_passwords_and_codes_lock_out_by_user_and_address(dealer: User) ->
     assert password(elsewhere, dealer.email)["Location"].startswith(PHONE), "nobody keeps others out"
     assert password(client, "other@bank.example", "wrong").status_code == 200
     stored = " ".join(str(row) for row in AccessAttempt.objects.values_list("get_data", "post_data"))
-    assert "wrong" not in stored and "123456" not in stored and PASSWORD not in stored
+    assert "wrong" not in stored and "AAAA" not in stored and PASSWORD not in stored
 
     cooled = timezone.now() - timedelta(minutes=env.exchange_sign_in_cool_off_minutes, seconds=1)
     AccessAttempt.objects.update(attempt_time=cooled)
     Authenticator.objects.update(throttling_failure_count=0, throttling_failure_timestamp=None)
     assert password(client, dealer.email)["Location"].startswith(PHONE)
+    assert client.post(PHONE, {"code": enrolment.issue(dealer)}).status_code == 302
+    assert client.get(PHONE).status_code == 200
     assert client.post(PHONE, {"code": Authenticator.objects.get().next_code()}).status_code == 302
     assert not AccessAttempt.objects.filter(username=dealer.email, ip_address="127.0.0.1").exists(), (
         "forgiven"

@@ -16,9 +16,9 @@ from exchange.members.models import User
 from matching.core.scale import trim
 from risk import worth
 from trading.models import Asset, Deposit, Withdrawal
+from trading.payments import review
 from trading.payments.refusal import Refused
 
-UNDONE = ["REJECTED", "CANCELLED", "FAILED"]
 _CENT = Decimal("0.01")
 
 
@@ -49,7 +49,7 @@ def check(kind: type[Deposit] | type[Withdrawal], user: User, asset: Asset, amou
 def today(kind: type[Deposit] | type[Withdrawal], user: User) -> dict[str, Decimal]:
     """What was asked for since midnight (UTC), by asset."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    rows = kind._default_manager.filter(user=user, created_at__gte=midnight).exclude(state__in=UNDONE)
+    rows = kind._default_manager.filter(user=user, created_at__gte=midnight).exclude(state__in=review.UNDONE)
     return dict(rows.order_by().values_list("asset__code").annotate(total=Sum("amount")))
 
 

@@ -20,7 +20,7 @@ from django.core.validators import validate_email
 
 from exchange import ids
 from exchange.env import env
-from exchange.members import tokens
+from exchange.members import installation, tokens
 from exchange.members.models import Institution, User, UserManager
 from trading.accounts import deposit
 from trading.models import Asset
@@ -75,11 +75,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if env.jwt_private_key_file is None:
             raise _wrong("JWT_PRIVATE_KEY_FILE is not set: it signs the tokens")
-        if options["fund"] and not env.exchange_demo:
+        if options["fund"] and not installation.is_demo():
             raise _wrong(
                 "--fund is for demo mode: else money comes by a deposit, or `adjust` takes two people"
             )
-        if options["order_rate"] is not None and not env.exchange_demo:
+        if options["order_rate"] is not None and not installation.is_demo():
             raise _wrong("--order-rate is for demo mode: else it takes two people, in the back office")
         emails = _emails(options["email"], options["count"])
         institution = _institution(options["institution"])

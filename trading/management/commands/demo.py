@@ -1,5 +1,5 @@
 """`manage.py demo`: two institutions with their looks, three instruments, twenty funded traders to play with, and
-staff of every role. In demo mode only.
+staff of every role. In demo mode only, and only in a database that was empty when it was run first.
 
 What is there stays as it is: running it again adds only what is missing.
 """
@@ -14,9 +14,9 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.env import env
 from exchange.kyc.levels import HIGHEST
 from exchange.kyc.models import KycProfile, ProfileState
+from exchange.members import installation
 from exchange.members.models import Brand, Institution, InstitutionHost, Role, User
 from matching.models import SymbolGroup
 from trading.accounts import deposit
@@ -70,7 +70,8 @@ MAKER, TAKER = "0.001", "0.0015"
 class Command(BaseCommand):
     help = (
         "Load the demo: institutions, instruments, fees, funded traders and staff; what is there stays as it is. Exit "
-        "code 0: loaded; 1: it failed; 2: bad usage, or not in demo mode (EXCHANGE_DEMO)."
+        "code 0: loaded; 1: it failed; 2: bad usage, not in demo mode (EXCHANGE_DEMO), or an installation in use that "
+        "is no demo."
     )
     requires_system_checks = []
 
@@ -79,10 +80,10 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what is missing, and add nothing")
 
     def handle(self, *args: Any, as_json: bool, dry_run: bool, **options: Any) -> None:
-        if not env.exchange_demo:
-            raise CommandError(
-                "not in demo mode: set EXCHANGE_DEMO=true where real money is far away", returncode=2
-            )
+        try:
+            installation.check_demo() if dry_run else installation.begin_demo()
+        except installation.NotADemo as error:
+            raise CommandError(str(error), returncode=2) from error
         if dry_run:
             added, deposits = len(_missing_users()), len(_missing_funds())
         else:

@@ -22,6 +22,7 @@ from django.db import connections
 
 from exchange.embedded.ports import reachable
 from exchange.env import env
+from exchange.members import installation
 from exchange.members.models import Institution, User
 from trading.accounts import deposit
 from trading.management.commands.demo import FUNDS, PASSWORD
@@ -53,9 +54,10 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a summary as JSON at the end")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not env.exchange_demo:
+        if not installation.is_demo():
             raise CommandError(
-                "not in demo mode: set EXCHANGE_DEMO=true where real money is far away", returncode=2
+                "not in demo mode: EXCHANGE_DEMO is not set, or `manage.py demo` did not begin this installation",
+                returncode=2,
             )
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for each request
         stop = threading.Event()

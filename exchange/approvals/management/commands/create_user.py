@@ -19,8 +19,9 @@ from exchange.members.models import Institution, Role, User
 class Command(BaseCommand):
     help = (
         "Create a user and print a password for them, once. A trader may sign in at once; one of the staff after a "
-        "second person has approved it in the back office (the first two platform admins at once, as there is "
-        "nobody to ask yet). Exit code 0: done or asked for; 1: refused; 2: bad usage, or a wrong code."
+        "second person has approved it in the back office, who is shown the code for enrolling a phone (the first "
+        "two platform admins at once, as there is nobody to ask yet: their code is printed). Exit code 0: done or "
+        "asked for; 1: refused; 2: bad usage, or a wrong code."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -60,6 +61,8 @@ class Command(BaseCommand):
         }
         if not options["dry_run"]:
             answer |= {"id": str(joined.user.pk), "password": password}
+        if not options["dry_run"] and joined.code:
+            answer["enrolment_code"] = joined.code
         self._print(answer, as_json=options["as_json"])
 
     def _print(self, answer: dict[str, Any], *, as_json: bool) -> None:
@@ -70,6 +73,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{answer['email']} {would}created as {answer['role']}")
         if not answer["dry_run"]:
             self.stdout.write(f"password: {answer['password']}")
+        if "enrolment_code" in answer:
+            self.stdout.write(f"enrolment code: {answer['enrolment_code']}")
         if not answer["dry_run"] and answer["approval"]:
             self.stdout.write(f"may sign in once approval {answer['approval']} is given, in the back office")
 

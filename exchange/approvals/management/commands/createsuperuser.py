@@ -13,7 +13,8 @@ from exchange.approvals import roles
 class Command(createsuperuser.Command):
     help = (
         "Create a superuser, who passes every check of roles. Refused once there have been two platform admins: then "
-        "who is of the staff takes two people, see create_user. Exit code 0: done; 1: refused."
+        "who is of the staff takes two people, see create_user. `second_factor EMAIL --reset` prints the code with "
+        "which they enrol a phone. Exit code 0: done; 1: refused."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
