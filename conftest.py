@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,14 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import TransactionTestCase
+from django.utils import translation
+
+
+@pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """Whoever asked for a page in Turkish leaves the thread so."""
+    yield
+    translation.deactivate()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

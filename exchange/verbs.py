@@ -31,11 +31,12 @@ class ReferenceForm(forms.Form):
 
 
 class Verb(NamedTuple):
-    """`name` stands in the address; `form` asks for what it needs, None for a mere button."""
+    """`name` stands in the address; `form` asks for what it needs, None for a mere button. It begins with `initial`."""
 
     name: str
     label: Any
     form: type[forms.Form] | None = None
+    initial: dict[str, Any] | None = None
 
 
 class VerbsAdmin:
@@ -69,7 +70,7 @@ class VerbsAdmin:
             verbs = [
                 {"name": verb.name, "label": verb.label, "fields": form, "address": self._address(row, verb)}
                 for verb in self.verbs(request, row)
-                for form in [verb.form(prefix=verb.name) if verb.form else None]
+                for form in [verb.form(prefix=verb.name, initial=verb.initial) if verb.form else None]
             ]
             extra_context = {**(extra_context or {}), "verbs": verbs}
         response: HttpResponse = super().change_view(request, object_id, form_url, extra_context)  # type: ignore[misc]

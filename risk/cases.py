@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from django.db import connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from exchange.audit import log as audit
 from exchange.events import outbox
@@ -159,7 +160,7 @@ def assign(case_id: int, *, to: User, by: User, address: str = "") -> Case:
     """The case is `to`'s to investigate. Assigning it to whoever has it already changes nothing."""
     case = _open(case_id)
     if not to.is_staff or not to.is_active:
-        raise NotAllowed(f"{to} is not of the staff")
+        raise NotAllowed(_("%(who)s is not of the staff") % {"who": to})
     if case.state == State.INVESTIGATING and case.assignee_id == to.pk:
         return case
     old = _facts(case)
@@ -182,9 +183,9 @@ def decide(case_id: int, *, verdict: State, reason: str, by: User, address: str 
     """Close it, for good. Raises `NotAllowed` without a reason, or where the case may not go."""
     case = _open(case_id)
     if verdict not in CLOSED:
-        raise NotAllowed(f"{verdict} is no decision")
+        raise NotAllowed(_("%(state)s is no decision") % {"state": verdict})
     if not reason.strip():
-        raise NotAllowed("a decision needs its reason")
+        raise NotAllowed(_("a decision needs its reason"))
     old = _facts(case)
     _move(case, verdict)
     case.reason, case.decided_by, case.decided_at = reason.strip(), by, timezone.now()
@@ -194,7 +195,7 @@ def decide(case_id: int, *, verdict: State, reason: str, by: User, address: str 
 def note(case_id: int, *, text: str, by: User, address: str = "") -> CaseNote:
     case = _open(case_id)
     if not text.strip():
-        raise NotAllowed("a note says something")
+        raise NotAllowed(_("a note says something"))
     written = CaseNote.objects.create(case=case, author=by, text=text.strip())
     _audit("case.noted", case, str(by.pk), new={"note": written.pk}, role=by.role, address=address)
     return written
@@ -211,13 +212,14 @@ def _locked(case_id: int) -> Case:
 def _open(case_id: int) -> Case:
     case = _locked(case_id)
     if case.state in CLOSED:
-        raise NotAllowed(f"case {case_id} is closed: it is final")
+        raise NotAllowed(_("case %(case)s is closed: it is final") % {"case": case_id})
     return case
 
 
 def _move(case: Case, to: State) -> None:
     if to not in TRANSITIONS[State(case.state)]:
-        raise NotAllowed(f"case {case.pk} is {case.state}: it cannot become {to}")
+        named = {"case": case.pk, "state": case.get_state_display(), "to": _(str(to.label))}
+        raise NotAllowed(_("case %(case)s is %(state)s: it cannot become %(to)s") % named)
     case.state = to
 
 

@@ -87,7 +87,7 @@ class CaseAdmin(TenantAdmin, ReadOnlyAdmin):
     list_display = [
         "id",
         "severity",
-        "kind",
+        "conduct",
         "user",
         "symbol",
         "score",
@@ -102,13 +102,17 @@ class CaseAdmin(TenantAdmin, ReadOnlyAdmin):
     fields = [
         ("state", "assignee"),
         ("user", "symbol"),
-        ("kind", "severity"),
+        ("conduct", "severity"),
         ("score", "rank"),
         "reason",
         ("decided_by", "decided_at"),
         ("opened_at", "updated_at"),
     ]
     change_form_outer_after_template = "risk/case.html"
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def conduct(self, case: Case) -> str:
+        return dossier.called(case.kind)
 
     def get_ordering(self, request: HttpRequest) -> Any:
         return ["-severity", F("rank").desc(nulls_last=True), "-id"]
@@ -156,32 +160,39 @@ class CaseAdmin(TenantAdmin, ReadOnlyAdmin):
 @admin.register(Alert)
 class AlertAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = "user__institution"
-    list_display = ["id", "raised_at", "kind", "severity", "user", "symbol", "score", "times", "case"]
+    list_display = ["id", "raised_at", "conduct", "severity", "user", "symbol", "score", "times", "case"]
     list_filter = ["kind", "severity"]
     list_select_related = ["user", "case"]
     search_fields = ["user__email"]
     ordering = ["-id"]
     exclude = ["picture", "evidence", "detail", "dedup"]  # on its case's page; may name others' users
 
+    @admin.display(description=_("kind"), ordering="kind")
+    def conduct(self, alert: Alert) -> str:
+        return dossier.called(alert.kind)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alert]:
         return super().get_queryset(request).defer("picture", "evidence")
 
 
 def _dossier(request: HttpRequest, case: Case) -> dict[str, Any]:
+    known = [(alert, _names(request, alert)) for alert in _alerts(request, case)]
     alerts = [
         {
-            "kind": alert.kind,
+            "kind": dossier.called(alert.kind),
             "symbol": alert.symbol,
             "severity": alert.get_severity_display(),
             "score": f"{alert.score:.3g}",
             "times": alert.times,
             "raised_at": alert.raised_at,
             "user": alert.user,
-            "detail": alert.detail.items(),
-            "picture": dossier.picture(alert),
-            "tables": dossier.tables(alert),
+            "detail": [
+                (dossier.called(name), value) for name, value in own_side.named(alert.detail, names).items()
+            ],
+            "picture": dossier.picture(alert, names),
+            "tables": [_table(table) for table in dossier.tables(alert, names)],
         }
-        for alert in _alerts(request, case)
+        for alert, names in known
     ]
     return {"alerts": alerts, "notes": dossier.notes(case), "forms": _forms(request, case)}
 
@@ -190,6 +201,19 @@ def _alerts(request: HttpRequest, case: Case) -> list[Alert]:
     institution = visible(request.user)
     found = dossier.alerts(case)
     return found if institution is None else [own_side.of(alert, institution) for alert in found]
+
+
+def _table(table: dict[str, Any]) -> dict[str, Any]:
+    headers = [dossier.called(column) for column in table["headers"]]
+    return {**table, "name": dossier.called(table["name"]), "headers": headers}
+
+
+def _names(request: HttpRequest, alert: Alert) -> dict[str, str]:
+    """User's id → e-mail, of those whom whoever looks may see."""
+    if not request.user.has_perm("members.view_user"):
+        return {}
+    seen = User.objects.filter(rows_of(User, admin.site, request.user), pk__in=own_side.ids(alert))
+    return {str(pk): email for pk, email in seen.values_list("pk", "email")}
 
 
 def _forms(request: HttpRequest, case: Case) -> list[dict[str, Any]]:

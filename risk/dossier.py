@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import F, QuerySet
+from django.utils.translation import gettext as _
 
 from exchange.times import rfc3339
+from risk import own_side
 from risk.evidence import LEFT_OUT
 from risk.models import Alert, Case, CaseNote
-from risk.models.cases import TRANSITIONS, UNDER_WAY, State
+from risk.models.cases import TRANSITIONS, UNDER_WAY, Severity, State
+from risk.surveillance import picture as pictures
 
 FIRST = ("id", "at", "asset", "user", "side", "price", "quantity")  # columns of a table, before all others
 
@@ -30,21 +34,23 @@ def notes(case: Case) -> list[CaseNote]:
     return list(case.notes.select_related("author").order_by("id"))
 
 
-def tables(alert: Alert) -> list[dict[str, Any]]:
-    """Each list of the evidence as name, headers, rows of texts, and how many rows were left out."""
+def tables(alert: Alert, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each list of the evidence as name, headers, rows of texts, and how many rows were left out. `names` of users are
+    shown for their ids."""
     left_out = alert.evidence.get(LEFT_OUT, {})
     return [
         {"name": name, "left_out": left_out.get(name, 0), **_table(rows)}
-        for name, rows in alert.evidence.items()
+        for name, rows in own_side.named(alert.evidence, names).items()
         if name != LEFT_OUT
     ]
 
 
-def picture(alert: Alert) -> str:
+def picture(alert: Alert, names: Mapping[str, str]) -> str:
     """For an <img>, where nothing in it can run; empty if there is none."""
     if not alert.picture:
         return ""
-    return "data:image/svg+xml;base64," + base64.b64encode(alert.picture.encode()).decode()
+    drawn = pictures.named(alert.picture, names)
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 
 def choices(case: Case) -> list[str]:
@@ -57,7 +63,7 @@ def summary(case: Case) -> dict[str, Any]:
         "case": case.pk,
         "kind": case.kind,
         "state": case.state,
-        "severity": case.get_severity_display(),
+        "severity": Severity(case.severity).label,
         "score": round(case.score, 4),
         "rank": None if case.rank is None else round(case.rank, 4),
         "user": None if case.user is None else case.user.email,
@@ -79,7 +85,7 @@ def whole(case: Case) -> dict[str, Any]:
             {
                 "alert": str(alert.pk),
                 "kind": alert.kind,
-                "severity": alert.get_severity_display(),
+                "severity": Severity(alert.severity).label,
                 "score": round(alert.score, 4),
                 "symbol": alert.symbol,
                 "times": alert.times,
@@ -95,6 +101,11 @@ def whole(case: Case) -> dict[str, Any]:
             for note in notes(case)
         ],
     }
+
+
+def called(name: str) -> str:
+    """A name of an alert or of its evidence, for whoever looks: "share_of_withdrawn" as "Share of withdrawn"."""
+    return _(name.replace("_", " ").capitalize())
 
 
 def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,10 +6,12 @@ What tells of others alone is left out, and counted; where both are in a row, as
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.utils.translation import gettext as _
 
 from exchange.members.models import User
 from risk.evidence import LEFT_OUT
@@ -22,7 +24,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def of(alert: Alert, institution: UUID) -> Alert:
     """The same object, changed in memory alone: nobody saves it."""
-    named = set(_UUID.findall(_text([alert.evidence, alert.detail])))
+    named = ids(alert)
     users = dict(User.objects.filter(pk__in=named).values_list("pk", "institution_id"))
     own = {str(user) for user, of in users.items() if of == institution}
     others = {str(user) for user in users} - own
@@ -31,6 +33,17 @@ def of(alert: Alert, institution: UUID) -> Alert:
         alert.detail = _hidden(alert.detail, others)
         alert.picture = ""  # it draws them all
     return alert
+
+
+def ids(alert: Alert) -> set[str]:
+    """All that the alert names by an id: users, orders and trades alike."""
+    return set(_UUID.findall(_text([alert.evidence, alert.detail])))
+
+
+def named(value: Any, names: Mapping[str, str]) -> Any:
+    """The value with those ids' names in their place."""
+    text = _UUID.sub(lambda found: names.get(found[0], found[0]), _text(value))
+    return msgspec.json.decode(text)
 
 
 def _evidence(evidence: dict[str, Any], own: set[str], others: set[str]) -> dict[str, Any]:
@@ -46,8 +59,7 @@ def _evidence(evidence: dict[str, Any], own: set[str], others: set[str]) -> dict
 
 
 def _hidden(value: Any, others: set[str]) -> Any:
-    text = _UUID.sub(lambda found: OTHERS if found[0] in others else found[0], _text(value))
-    return msgspec.json.decode(text)
+    return named(value, dict.fromkeys(others, _(OTHERS)))
 
 
 def _text(value: Any) -> str:

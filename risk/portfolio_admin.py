@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from django.contrib import admin
-from django.db import models
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from exchange.members.tenancy import TenantAdmin
 from matching.admin import ReadOnlyAdmin
-from matching.core.scale import trim
 from risk.models import Parameters, Portfolio, Position, Score
 
 
-class FiguresAdmin(ReadOnlyAdmin):
-    """Amounts as people write them, and not with all places of the column."""
-
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [self._plain(name) for name in super().get_list_display(request)]
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        return [self._plain(name) for name in super().get_fields(request, obj)]
-
-    def _plain(self, name: Any) -> str | Callable[[Any], str | None]:
-        fields = {field.name: field for field in self.opts.get_fields()}
-        field = fields.get(name)
-        if not isinstance(field, models.DecimalField):
-            return name
-
-        @admin.display(description=field.verbose_name, ordering=name, empty_value="-")
-        def text(row: Any) -> str | None:
-            value = getattr(row, name)
-            return None if value is None else trim(f"{value:f}")
-
-        return text
-
-
 @admin.register(Position)
-class PositionAdmin(TenantAdmin, FiguresAdmin):
+class PositionAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = "user__institution"
     list_display = ["user", "symbol", "quantity", "cost", "average", "realised", "trades", "changed_at"]
     list_filter = ["symbol"]
@@ -56,7 +28,7 @@ class PositionAdmin(TenantAdmin, FiguresAdmin):
 
 
 @admin.register(Portfolio)
-class PortfolioAdmin(TenantAdmin, FiguresAdmin):
+class PortfolioAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = "user__institution"
     list_display = [
         "user",

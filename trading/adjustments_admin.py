@@ -36,4 +36,4 @@ class AdjustmentAdmin(TenantAdmin, ReadOnlyAdmin):
 
     @display(description=_("against"))
     def against(self, adjustment: Adjustment) -> str:
-        return adjustment.contra.kind
+        return str(adjustment.contra.get_kind_display())

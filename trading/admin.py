@@ -5,7 +5,6 @@ Lists of big tables are never counted, and searched by what has an index (`tradi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -35,7 +34,6 @@ from trading.models import (
     Trade,
     Transaction,
 )
-from trading.models.fields import AmountField
 from trading.other_side import half_seen, transactions_of
 from trading.status import CLOSED, Status
 
@@ -80,36 +78,7 @@ class Standing(admin.SimpleListFilter):
         return queryset.filter(status=value, closed_at__isnull=Status(value) not in CLOSED)
 
 
-Column = str | Callable[[Any], str | None]
-
-
-class AmountsAdmin(ReadOnlyAdmin):
-    """Shows amounts as people write them: 0.2 and not with all 18 places of the column."""
-
-    def get_list_display(self, request: HttpRequest) -> list[Column]:
-        return [self._plain(name) for name in super().get_list_display(request)]
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Column]:
-        return [self._plain(name) for name in super().get_fields(request, obj)]
-
-    def _plain(self, name: str) -> Column:
-        field = self.opts.get_field(name) if name in self._amounts else None
-        if field is None:
-            return name
-
-        @admin.display(description=field.verbose_name, ordering=name, empty_value="-")
-        def text(row: Any) -> str | None:
-            value = getattr(row, name)
-            return None if value is None else trim(f"{value:f}")
-
-        return text
-
-    @property
-    def _amounts(self) -> set[str]:
-        return {field.name for field in self.opts.get_fields() if isinstance(field, AmountField)}
-
-
-class BigTableAdmin(AmountsAdmin):
+class BigTableAdmin(ReadOnlyAdmin):
     """Newest first. `meaning` says what a search term may mean, in ways that have an index."""
 
     ordering = ["-id"]
@@ -140,8 +109,8 @@ class KeptAdmin(TenantAdmin, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return [*self.readonly_fields, *(self.fixed if obj else [])]
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [*self.readonly_fields, *(self.figures(self.fixed) if obj else [])]
 
 
 @admin.register(Asset)
@@ -271,7 +240,7 @@ class TradeAdmin(TenantAdmin, BigTableAdmin):
 
 
 @admin.register(Account)
-class AccountAdmin(TenantAdmin, AmountsAdmin):
+class AccountAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = "institution"
     list_display = ["id", "kind", "institution", "user", "asset", "available", "held"]
     list_filter = ["kind", "institution", "asset"]
@@ -287,7 +256,7 @@ def _parts(transaction: str) -> tuple[str, str]:
 
 def _owner(posting: Posting) -> str:
     account = posting.account
-    return str(account.user or account.kind)
+    return str(account.user or account.get_kind_display())
 
 
 class PostingInline(TenantAdmin, TabularInline):
@@ -359,7 +328,7 @@ class PostingAdmin(TenantAdmin, BigTableAdmin):
 
 
 @admin.register(PendingCommand)
-class PendingCommandAdmin(TenantAdmin, AmountsAdmin):
+class PendingCommandAdmin(TenantAdmin, ReadOnlyAdmin):
     tenant = None
     list_display = ["id", "group", "kind", "order_id", "held", "created_at"]
     list_filter = ["group", "kind"]

@@ -127,7 +127,9 @@ def entries(transactions: Iterable[UUID], institution: UUID | None) -> list[Entr
     with connection.cursor() as cursor:
         cursor.execute(_POSTINGS, [lows, highs, institution, institution])
         return [
-            Entry(transaction, account, email or kind, asset, f"{'+' if amount > 0 else ''}{plain(amount)}")
+            Entry(
+                transaction, account, email or _(kind), asset, f"{'+' if amount > 0 else ''}{plain(amount)}"
+            )
             for transaction, account, kind, email, asset, amount in cursor.fetchall()
         ]
 
@@ -179,13 +181,14 @@ def _own(order: Order) -> list[Step]:
         price = plain(order.trigger_price) if order.trigger_price is not None else ""
         steps.append(Step(order.triggered_at, "order", _("Triggered"), price))
     if order.closed_at is not None:
-        steps.append(Step(order.closed_at, "order", order.status, order.reason))
+        steps.append(Step(order.closed_at, "order", order.get_status_display(), order.reason))
     return steps
 
 
 def _terms(order: Order) -> str:
     price = "" if order.price is None else f" @ {plain(order.price)}"
-    return f"{order.side} {plain(order.quantity)} {order.instrument.symbol}{price} {order.type} {order.time_in_force}"
+    terms = f"{order.get_side_display()} {plain(order.quantity)} {order.instrument.symbol}{price}"
+    return f"{terms} {order.get_type_display()} {order.time_in_force}"
 
 
 def _traded(order: Order, trades: list[Trade]) -> list[Step]:

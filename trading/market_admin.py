@@ -65,7 +65,8 @@ def _move(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
         return [
             (
                 messages.SUCCESS,
-                f"{each.symbol}: {each.from_group} → {each.to_group}, {each.orders} open orders",
+                f"{each.symbol}: {each.from_group} → {each.to_group}, "
+                + text("open orders: %(n)s") % {"n": each.orders},
             )
             if moving.wait(each)
             else (
@@ -127,7 +128,7 @@ def _came_of(asked: list[Asked]) -> list[Answer]:
     return [
         (messages.WARNING, text("%(symbol)s: asked for, its matcher is late") % {"symbol": each.symbol})
         if each in late
-        else (messages.SUCCESS, f"{each.symbol}: {each.before} → {each.after}")
+        else (messages.SUCCESS, f"{each.symbol}: {text(each.before)} → {text(each.after)}")
         for each in asked
     ]
 

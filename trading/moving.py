@@ -21,6 +21,7 @@ from typing import Any
 
 import psycopg
 from django.db import connection, transaction
+from django.utils.translation import gettext as text
 
 from exchange.audit import log as audit
 from exchange.ids import uuid7
@@ -81,7 +82,10 @@ def move(symbol: str, to: str, *, reason: str, by: str, trace_id: str = "") -> M
         cursor.execute(f"{_CHECKPOINTS} FOR UPDATE", [[market.group, to]])
         instrument = Instrument.objects.select_for_update(no_key=True).get(pk=market.id)
         if instrument.group_id != market.group:
-            raise CannotMove(f"{market.symbol} has just been moved to {instrument.group_id}: look again")
+            raise CannotMove(
+                text("%(symbol)s has just been moved to %(group)s: look again")
+                % {"symbol": market.symbol, "group": instrument.group_id}
+            )
         release = Release(uuid7(), market.id, to)
         released, _ = _journal(cursor, market.group, release, trace_id)
         place = instrument.place_offset + released
@@ -118,7 +122,7 @@ def check_target(symbol: str, group: str, to: str) -> None:
     if to not in groups:
         raise CannotMove(f"no group {to!r}; there are: {', '.join(groups)}")
     if to == group:
-        raise CannotMove(f"{symbol} is in {to} already")
+        raise CannotMove(text("%(symbol)s is in %(group)s already") % {"symbol": symbol, "group": to})
 
 
 def open_orders(instrument: int) -> int:

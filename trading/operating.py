@@ -49,7 +49,9 @@ class ResumeForm(ReasonForm):
     field_order = ("status", "reason")
     status = forms.ChoiceField(
         label=_("To"),
-        choices=[(status.value, status.value) for status in (MarketStatus.TRADING, MarketStatus.POST_ONLY)],
+        choices=[
+            (status.value, _(status.value)) for status in (MarketStatus.TRADING, MarketStatus.POST_ONLY)
+        ],
         widget=UnfoldAdminSelectWidget(),
     )
 

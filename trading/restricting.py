@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from trading import market_control
@@ -30,6 +32,7 @@ def restrict(
     ]
     if milder:
         raise TakesTwo(
-            f"{', '.join(milder)}: {status} would take more orders, which a second person must approve (resume)"
+            _("%(symbols)s: %(status)s would take more orders, which a second person must approve (resume)")
+            % {"symbols": ", ".join(milder), "status": _(status)}
         )
     return market_control.set_status(target, status, reason=reason, by=by, trace_id=trace_id)

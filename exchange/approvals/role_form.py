@@ -23,16 +23,16 @@ class RoleForm(AboutUserForm):
         label=_("Institution"),
         queryset=Institution.objects.order_by("name"),
         required=False,
-        empty_label=str(_("the platform")),
         widget=UnfoldAdminSelectWidget,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         mine = visible(self.by)
+        choice = self.fields["institution"]
+        assert isinstance(choice, forms.ModelChoiceField)
+        choice.empty_label = str(_("the platform"))  # in the language of whoever asks
         if mine is not None:
-            choice = self.fields["institution"]
-            assert isinstance(choice, forms.ModelChoiceField)
             choice.queryset = Institution.objects.filter(pk=mine)
             choice.required, choice.empty_label = True, None
 

@@ -51,9 +51,11 @@ class Columns(resources.ModelResource):
 
 def columns(page: Any, request: HttpRequest) -> Columns:
     """Of the list that `page` (a ModelAdmin) shows to whoever asks."""
-    shown = {_name(each) for each in page.get_list_display(request)}
-    shown |= {_name(each) for each in flatten(page.get_fields(request))}
-    shown |= {_name(each) for each in flatten([part["fields"] for _, part in page.get_fieldsets(request)])}
+    shown = {_name(page, each) for each in page.get_list_display(request)}
+    shown |= {_name(page, each) for each in flatten(page.get_fields(request))}
+    shown |= {
+        _name(page, each) for each in flatten([part["fields"] for _, part in page.get_fieldsets(request)])
+    }
     fields = [each.name for each in page.opts.concrete_fields if _exported(each, shown)]
     made = resources.modelresource_factory(
         page.model, resource_class=Columns, meta_options={"fields": fields, "export_order": fields}
@@ -61,9 +63,10 @@ def columns(page: Any, request: HttpRequest) -> Columns:
     return made()
 
 
-def _name(shown: Any) -> str:
+def _name(page: Any, shown: Any) -> str:
     """A column's field. Columns made by a function say in `admin_order_field` which one they are of."""
-    return shown if isinstance(shown, str) else str(getattr(shown, "admin_order_field", ""))
+    column = getattr(page, shown, shown) if isinstance(shown, str) else shown
+    return str(getattr(column, "admin_order_field", None) or shown)
 
 
 def _exported(field: Field[Any, Any], shown: Iterable[str]) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -84,7 +85,7 @@ def _context(request: HttpRequest) -> dict[str, Any]:
 
 def shown(institution: str, *, machine: bool) -> Shown:
     """For the staff of that institution, or of the platform."""
-    key = f"{institution} {machine}"
+    key = f"{institution} {machine} {get_language()}"
     kept = _kept.get(key)
     if kept is not None and time.monotonic() - kept[0] < KEEP_SECONDS:
         return kept[1]

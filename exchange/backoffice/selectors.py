@@ -265,9 +265,9 @@ def condition(
     found: Sequence[Market],
 ) -> Health:
     """What runs, and in words what does not. `events` is None for who does not look after the outbox."""
-    states: dict[str, str] = dict(survey.checks())
+    states: dict[str, str] = {_called(name): state for name, state in survey.checks().items()}
     problems = [
-        _("%(name)s is %(state)s.") % {"name": name, "state": state}
+        _("%(name)s is %(state)s.") % {"name": name, "state": _(state)}
         for name, state in states.items()
         if state != "up"
     ]
@@ -285,6 +285,12 @@ def condition(
     if halted := ", ".join(market.symbol for market in found if market.status != "TRADING"):
         problems.append(_("Not trading: %(symbols)s.") % {"symbols": halted})
     return Health(states, problems)
+
+
+def _called(name: str) -> str:
+    """What runs, in the language of whoever looks: of "matcher:alpha" the first half is a word."""
+    what, colon, which = name.partition(":")
+    return f"{_(what)}{colon}{which}"
 
 
 def _late(worker: Worker) -> str:

@@ -137,8 +137,8 @@ class KycProfileAdmin(KycAdmin):
         if not _may(self, request, row.user) or row.state == ProfileState.ERASED:
             return []
         return [
-            Verb("level", _("Set level and state"), LevelForm),
-            Verb("identify", _("Set who it is"), IdentityForm),
+            Verb("level", _("Set level and state"), LevelForm, _now(row, LevelForm)),
+            Verb("identify", _("Set who it is"), IdentityForm, _now(row, IdentityForm)),
             Verb("document", _("Ask for a document"), DocumentForm),
         ]
 
@@ -179,8 +179,8 @@ class KycDocumentAdmin(KycAdmin):
             return []
         steps = DOCUMENT_STEPS[row.state]
         offered = {
-            "RECEIVED": Verb("received", _("It is here"), ReceivedForm),
-            "ACCEPTED": Verb("accepted", _("Accept"), AcceptedForm),
+            "RECEIVED": Verb("received", _("It is here"), ReceivedForm, _now(row, ReceivedForm)),
+            "ACCEPTED": Verb("accepted", _("Accept"), AcceptedForm, _now(row, AcceptedForm)),
             "REJECTED": Verb("rejected", _("Reject"), ReasonForm),
         }
         return [verb for state, verb in offered.items() if state in steps]
@@ -218,6 +218,11 @@ class KycLevelAdmin(AskingAdmin, TenantAdmin, ModelAdmin):
 
     def ask(self, request: HttpRequest, form: Any) -> Approval:
         return level_changes.ask(form.instance, reason=form.cleaned_data["reason"], by=_who(request))
+
+
+def _now(row: Any, form: type[forms.Form]) -> dict[str, Any]:
+    """What stands there, so that a form changes nothing that nobody touched. A decision's reason is always new."""
+    return {name: getattr(row, name) for name in form.base_fields if name != "reason"}
 
 
 def _may(page: TenantAdmin, request: HttpRequest, user: User) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -133,7 +133,9 @@ class UserAdmin(TenantAdmin, KeysetAdmin, DjangoUserAdmin, ModelAdmin):  # type:
     search_fields = ["email"]
     ordering = ["email"]
     filter_horizontal = ()
-    actions_detail = ["ask_for_role", "ask_for_rate", "ask_for_adjustment"]
+    actions_detail: ClassVar[list[Any]] = [
+        {"title": _("Ask for"), "items": ["ask_for_role", "ask_for_rate", "ask_for_adjustment"]}
+    ]
     readonly_fields = [
         "institution",
         "role",

@@ -1,4 +1,4 @@
-"""What the back office calls a model, a field and a choice, in the language of whoever looks.
+"""What the back office calls an app, a model, a field and a choice, in the language of whoever looks.
 
 Models say it in English, most by the name of the field alone. Here each such text becomes one that is looked up in the
 catalogue when it is shown, which asks for no migration: those know texts as they were written.
@@ -24,6 +24,7 @@ def translate(models: Iterable[type[Model]]) -> None:
     """Before forms are made of them."""
     for model in filter(ours, models):
         meta = model._meta
+        meta.app_config.verbose_name = _lazy(meta.app_config.verbose_name)
         if not isinstance(meta.verbose_name, Promise):
             plural = str(meta.verbose_name_plural)  # while it is the English one
             meta.verbose_name, meta.verbose_name_plural = _lazy(meta.verbose_name), _lazy(plural)
@@ -34,7 +35,7 @@ def translate(models: Iterable[type[Model]]) -> None:
 def _translate(field: Field[Any, Any]) -> None:
     field.verbose_name, field.help_text = _lazy(field.verbose_name), _lazy(field.help_text)
     if field.choices:
-        field.choices = [(value, label if label == value else _lazy(label)) for value, label in field.choices]
+        field.choices = [(value, _lazy(label)) for value, label in field.choices]
 
 
 def _lazy(text: Any) -> Any:

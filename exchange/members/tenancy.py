@@ -19,6 +19,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
 from exchange.audit.admin import AuditedAdmin
+from exchange.figures import FiguresAdmin
 
 NOBODY = Q(pk__in=[])
 EVERYBODY = Q()
@@ -53,7 +54,7 @@ def rows_of(model: type[Model], site: AdminSite, user: Any) -> Q:
     return page.of_institution(institution) if isinstance(page, TenantAdmin) else NOBODY
 
 
-class TenantAdmin(AuditedAdmin):
+class TenantAdmin(FiguresAdmin, AuditedAdmin):
     """`tenant` is the ORM path to the institution, or several of which one is enough. None is reference data
     of the whole installation: staff of institutions may look if their role may, and change nothing.
 

@@ -53,8 +53,10 @@ class TextTemplateForm(forms.ModelForm):
         model = TextTemplate
         fields = ("institution", "kind", "channel", "language", "subject", "body")
         help_texts = {
-            "body": "Plain text. {{ name }} puts a value in, {% if name %}…{% endif %} asks for one. Save to learn "
-            "which there are."
+            "body": _(
+                "Plain text. {{ name }} puts a value in, {% if name %}…{% endif %} asks for one. Save to learn "
+                "which there are."
+            )
         }
 
     def clean(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from exchange import ids
 
@@ -81,7 +82,7 @@ class Case(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"case {self.pk}"
+        return _("case %(case)s") % {"case": self.pk}
 
 
 class Alert(models.Model):

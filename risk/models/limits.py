@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 _PLACES = {"max_digits": 36, "decimal_places": 18, "null": True, "blank": True}
 
@@ -109,7 +110,7 @@ class Limit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user or self.institution or 'everybody'} {self.symbol or self.currency}".strip()
+        return f"{self.user or self.institution or _('everybody')} {self.symbol or self.currency}".strip()
 
 
 class Block(models.Model):

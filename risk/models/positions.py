@@ -11,6 +11,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 LEAST_OBSERVATIONS = 100  # below that, the worst 1 % is less than one observation
 
@@ -97,7 +98,7 @@ class Portfolio(models.Model):
     note = models.CharField(max_length=200, blank=True, default="")
 
     def __str__(self) -> str:
-        return f"portfolio of {self.user_id}"
+        return _("portfolio of %(user)s") % {"user": self.user_id}
 
 
 class Score(models.Model):
@@ -181,7 +182,7 @@ class Parameters(models.Model):
         ]
 
     def __str__(self) -> str:
-        return "parameters"
+        return _("parameters")
 
     @classmethod
     def current(cls) -> Parameters:

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from risk.models.cases import Severity
 from risk.surveillance.records import Kind
@@ -116,7 +117,7 @@ class SurveillanceRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.institution or 'everybody'}: {self.kind}"
+        return f"{self.institution or _('everybody')}: {self.get_kind_display()}"
 
     def clean(self) -> None:
         try:

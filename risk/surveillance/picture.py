@@ -2,12 +2,15 @@
 
 No styles and no scripts, so that any page may show them whatever its policy; colours are readable on light and dark,
 and shapes say the same as colours do. Each picture has a title and a description for whoever does not see it, and each
-shape a title with its figures. Users are named by the last digits of their ids: the first ones are the time.
+shape a title with its figures. Users are named by the last digits of their ids: the first ones are the time. No
+e-mail is kept in a picture: `named` puts names in, for whoever looks.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
@@ -18,8 +21,10 @@ from risk.surveillance.records import SECOND, Shown, Side, Trade, text
 
 WIDTH, HEIGHT, MARGIN = 640, 480, 70
 NODE = 30  # radius
+LABEL = 0.37  # of the way along an arrow
 BUY, SELL, LINE, INK = "#15803d", "#b91c1c", "#64748b", "#0f172a"
 PAPER = "#f8fafc"
+_SHORT = re.compile("…[0-9a-f]{6}")
 MOST = 400  # shapes of a kind; of more the largest are drawn
 
 
@@ -37,14 +42,28 @@ def graph(flows: Mapping[tuple[str, str], tuple[int, Decimal]]) -> str:
         for user, (x, y) in networkx.circular_layout(sorted(network.nodes)).items()
     }
     most = max((quantity for _, quantity in flows.values()), default=Decimal(1))
-    parts = []
+    arrows, labels = [], []  # all labels are drawn after all arrows, which would cross them
     for (seller, buyer), (trades, quantity) in sorted(flows.items()):
         words = f"{short(seller)} sold {text(quantity)} to {short(buyer)} in {trades} trades"
         width = 1 + 4 * float(quantity / most)
-        parts.append(_arrow(places[seller], places[buyer], width, text(quantity), words))
-    parts += [_node(place, user) for user, place in sorted(places.items())]
+        arrow, label = _arrow(places[seller], places[buyer], width, text(quantity), words)
+        arrows.append(arrow)
+        labels.append(label)
+    parts = [*arrows, *labels, *(_node(place, user) for user, place in sorted(places.items()))]
     about = f"{len(places)} users, {sum(count for count, _ in flows.values())} trades among them."
     return _svg("Who sold to whom", about, parts)
+
+
+def named(svg: str, names: Mapping[str, str]) -> str:
+    """A kept picture with users' names (by their UUIDs) in place of their short ids; of e-mails only what stands before
+    the @, if that is nobody else's too."""
+    brief = {user: name.partition("@")[0] for user, name in names.items()}
+    alike = Counter(brief.values())
+    shown = {short(user): brief[user] if alike[brief[user]] == 1 else name for user, name in names.items()}
+    svg = _SHORT.sub(lambda found: escape(shown.get(found[0], found[0])), svg)
+    for user, name in names.items():
+        svg = svg.replace(f"<title>{user}</title>", f"<title>{escape(name)}</title>")
+    return svg
 
 
 def course(trades: Sequence[Trade], orders: Sequence[Shown], users: set[str]) -> str:
@@ -88,16 +107,27 @@ def _svg(title: str, about: str, parts: Iterable[str]) -> str:
 
 
 def _node(place: tuple[float, float], user: str) -> str:
+    """Named outside its circle, where there is room for a long name, away from the middle."""
     x, y = place
+    below = NODE + 14 if y >= HEIGHT / 2 else -NODE - 6
     return (
         f'<g><title>{escape(user)}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="{NODE}" fill="#ffffff" '
-        f'stroke="{INK}" stroke-width="1.5"/><text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" '
-        f'fill="{INK}">{escape(short(user))}</text></g>'
+        f'stroke="{INK}" stroke-width="1.5"/>{_text(x, y + below, short(user))}</g>'
     )
 
 
-def _arrow(begin: tuple[float, float], end: tuple[float, float], width: float, label: str, words: str) -> str:
-    """Bent to its left, so that an arrow back does not lie upon it; its label stands beside its middle."""
+def _text(x: float, y: float, words: str) -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{INK}" stroke="{PAPER}" stroke-width="4" '
+        f'paint-order="stroke">{escape(words)}</text>'
+    )
+
+
+def _arrow(
+    begin: tuple[float, float], end: tuple[float, float], width: float, label: str, words: str
+) -> tuple[str, str]:
+    """With its label. Bent to its left, so that an arrow back does not lie upon it; the label stands on its first half,
+    where that of the arrow back does not."""
     (x1, y1), (x2, y2) = begin, end
     length = math.hypot(x2 - x1, y2 - y1) or 1.0
     along, aside = ((x2 - x1) / length, (y2 - y1) / length), ((y2 - y1) / length, -(x2 - x1) / length)
@@ -106,13 +136,13 @@ def _arrow(begin: tuple[float, float], end: tuple[float, float], width: float, l
     sx, sy = x1 + along[0] * NODE, y1 + along[1] * NODE
     tx, ty = x2 - along[0] * (NODE + 8), y2 - along[1] * (NODE + 8)
     angle = math.degrees(math.atan2(ty - my, tx - mx))
-    return (
+    arrow = (
         f'<g><title>{escape(words)}</title><path d="M{sx:.1f} {sy:.1f}Q{mx:.1f} {my:.1f} {tx:.1f} {ty:.1f}" '
         f'fill="none" stroke="{LINE}" stroke-width="{width:.1f}"/>'
-        f'<path d="M0 -5L10 0L0 5z" fill="{LINE}" transform="translate({tx:.1f} {ty:.1f}) rotate({angle:.1f})"/>'
-        f'<text x="{(mx + (x1 + x2) / 2) / 2:.1f}" y="{(my + (y1 + y2) / 2) / 2:.1f}" text-anchor="middle" '
-        f'fill="{INK}" stroke="{PAPER}" stroke-width="4" paint-order="stroke">{escape(label)}</text></g>'
+        f'<path d="M0 -5L10 0L0 5z" fill="{LINE}" transform="translate({tx:.1f} {ty:.1f}) rotate({angle:.1f})"/></g>'
     )
+    near, bent, far = (1 - LABEL) ** 2, 2 * LABEL * (1 - LABEL), LABEL**2
+    return arrow, _text(near * x1 + bent * mx + far * x2, near * y1 + bent * my + far * y2 + 4, label)
 
 
 def _triangle(x: float, y: float, side: Side, trade: Trade) -> str:

@@ -74,4 +74,10 @@ def test_the_dashboard_follows_what_happens(enter: Enter, alice: Trader, bob: Tr
     expect(row).to_contain_text("0.3", timeout=20_000)
     expect(page.locator(".bo-health")).to_be_visible()
     assert page.evaluate("window.same") == marked, "the page was loaded anew"
+    edge = page.locator(".bo-scroll").bounding_box()
+    for chart in page.locator(".bo-spark svg").all():
+        drawn = chart.bounding_box()
+        assert edge and drawn and drawn["x"] + drawn["width"] <= edge["x"] + edge["width"], (
+            "its end is hidden"
+        )
     look(page, "dashboard")

@@ -372,7 +372,7 @@ def test_a_case_page_shows_evidence_and_picture_safely(found: Raise, operator: C
     listed = operator.get(reverse("admin:risk_case_changelist")).content.decode()
     assert page(case) in listed
     text = operator.get(page(case)).content.decode()
-    assert dossier.picture(case.alerts.get()) in text and text.count("data:image/svg+xml;base64,") == 1
+    assert dossier.picture(case.alerts.get(), {}) in text and text.count("data:image/svg+xml;base64,") == 1
     assert "&lt;script&gt;x" in text and "<script>x" not in text
     assert "&lt;b&gt;" in text and "Assign to me" in text
     assert operator.get(reverse("admin:risk_alert_changelist")).status_code == 200
@@ -435,10 +435,10 @@ def test_evidence_shows_staff_of_an_institution_their_own_side(found: Raise, tra
     own = signed_in(staff(Role.COMPLIANCE, trader.institution)).get(page(case)).content.decode()
     for hidden in (str(other.pk), "other@test.exchange", theirs, "8.8125", "data:image"):
         assert hidden not in own, hidden
-    for shown in (str(trader.pk), ours, trade, "another institution", "1 more that are not kept"):
+    for shown in (trader.email, ours, trade, "another institution", "1 more that are not kept"):
         assert shown in own, shown
     everything = signed_in(staff(Role.AUDITOR)).get(page(case)).content.decode()
-    assert all(text in everything for text in (str(other.pk), theirs, "8.8125", "data:image"))
+    assert all(text in everything for text in (other.email, theirs, "8.8125", "data:image"))
     elsewhere = signed_in(staff(Role.COMPLIANCE, other_bank))
     assert elsewhere.get(page(case)).status_code == 302
     assert elsewhere.post(reverse("admin:risk_case_act", args=[case.pk, "assign"])).status_code == 404

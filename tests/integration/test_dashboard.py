@@ -158,7 +158,9 @@ def test_how_far_consumers_are_behind(desk: Desk) -> None:
 def test_it_speaks_turkish(desk: Desk) -> None:
     answer = signed_in(staff()).get(reverse("admin:index"), headers={"accept-language": "tr"})
     body = answer.content.decode()
-    assert "Dakikada emir" in body and "Emirler ve işlemler" in body and "matcher:alpha: down." in body
+    assert (
+        "Dakikada emir" in body and "Emirler ve işlemler" in body and "eşleştirici:alpha: çalışmıyor." in body
+    )
 
 
 def test_the_fragment_is_for_staff_alone(desk: Desk) -> None:

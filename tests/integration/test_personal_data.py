@@ -354,7 +354,22 @@ def test_the_pages_of_kyc(desk: Desk, officer: User, user: User) -> None:
     press("document", kind="ADDRESS")
     profile = KycProfile.objects.get(pk=user.pk)
     assert (profile.level, profile.state, profile.name) == (2, "VERIFIED", "Ada Lovelace")
-    assert "Ada Lovelace" in client.get(page).content.decode()
+    seen = client.get(page)
+    assert "Ada Lovelace" in seen.content.decode()
+    offered = {verb["name"]: verb["fields"] for verb in seen.context["verbs"]}
+    stands = {field.name: field.value() for name in ("level", "identify") for field in offered[name]}
+    assert stands == {
+        "level": 2,
+        "state": "VERIFIED",
+        "reason": None,
+        "name": "Ada Lovelace",
+        "birth_date": "1990-01-02",
+        "identity_number": NUMBER,
+    }
+    assert '<option value="2" selected>' in seen.content.decode()
+    press("level", reason="a click", **{name: str(stands[name]) for name in ("level", "state")})
+    profile.refresh_from_db()
+    assert (profile.level, profile.state) == (2, "VERIFIED")
     listed = reverse("admin:kyc_kycprofile_changelist")
     assert user.email in client.get(listed, {"q": NUMBER}).content.decode()
     assert user.email not in client.get(listed, {"q": "10000000147"}).content.decode()
@@ -364,6 +379,8 @@ def test_the_pages_of_kyc(desk: Desk, officer: User, user: User) -> None:
     )
     document.refresh_from_db()
     assert document.state == "RECEIVED"
+    decided = client.get(reverse("admin:kyc_kycdocument_change", args=[document.pk])).context["verbs"]
+    assert [verb["name"] for verb in decided] == ["accepted", "rejected"]
     stranger = signed_in(staff(Role.COMPLIANCE, Institution.objects.create(code="far", name="Far")))
     assert "Ada" not in stranger.get(page, follow=True).content.decode()
     assert stranger.post(reverse("admin:kyc_kycprofile_do", args=[user.pk, "level"]), {}).status_code == 404

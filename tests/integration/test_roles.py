@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from exchange.embedded.stack import PROJECT
-from exchange.members import roles_page, second_factor
+from exchange.members import enrolment, roles_page, second_factor
 from exchange.members.models import Institution, Role, User
 from exchange.members.roles import GRANTS, PLATFORM_ONLY, granted
 from tests.staff import staff, totp
@@ -95,6 +95,7 @@ def _verbs() -> list[str]:
 
 
 def test_a_lost_phone_is_forgotten_from_the_shell(bank: Institution) -> None:
+    """Where nobody else could stand for its owner."""
     user = staff(Role.DEALER, bank)
     with pytest.raises(SystemExit, match="1"):
         call_command("second_factor", user.email, stdout=StringIO())
@@ -102,8 +103,14 @@ def test_a_lost_phone_is_forgotten_from_the_shell(bank: Institution) -> None:
     said = StringIO()
     call_command("second_factor", user.email, "--reset", "--dry-run", "--json", stdout=said)
     assert json.loads(said.getvalue())["enrolled"]
+    said = StringIO()
     call_command("second_factor", user.email, "--reset", stdout=said)
     assert not second_factor.enrolled(user)
+    assert enrolment.allows(user, enrolment.digest(said.getvalue().rpartition(": ")[2]))
+    call_command(
+        "second_factor", user.email, "--reset", stdout=said
+    )  # who has neither phone nor code gets one
+    assert "had no phone" in said.getvalue() and said.getvalue().count("enrolment code: ") == 2
     for arguments in (["nobody@bank.example"], [user.email, "--show"]):  # the second: not in demo mode
         with pytest.raises(CommandError) as error:
             call_command("second_factor", *arguments)

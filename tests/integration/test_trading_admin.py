@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
+from exchange.members.models import Role
 from matching.models import Checkpoint, JournalBatch, SymbolGroup
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
@@ -163,6 +165,21 @@ def test_an_instrument_that_does_not_fit_is_refused(
     assert answer.status_code == 200
     assert set(answer.context["adminform"].form.errors) >= wrong
     assert Instrument.objects.count() == 1
+
+
+def test_amounts_have_no_zeros_that_say_nothing(operator: Client) -> None:
+    """In a list, among the fields of a form and where nobody may change them."""
+    market = Instrument.objects.get()
+    Instrument.objects.update(min_quantity=Decimal("0.000000000000000100"), max_quantity=Decimal(1000))
+    listed = operator.get(address(Instrument, "changelist")).content.decode()
+    form = operator.get(address(Instrument, "change", market.pk)).content.decode()
+    fixed = signed_in(staff(Role.AUDITOR)).get(address(Instrument, "change", market.pk)).content.decode()
+    for page in (listed, form, fixed):
+        shown = re.findall(r'[>"]\s*(\d+\.\d+)\s*[<"]', page)
+        assert shown and not [number for number in shown if number.endswith("0")]
+    assert 'value="0.0000000000000001"' in form and 'value="1000"' in form
+    assert "0.0000000000000001" in fixed and "min_quantity" not in fixed
+    assert f">{market.tick_size.normalize():f}<" in re.sub(r"\s", "", listed)
 
 
 def test_an_instrument_keeps_its_steps_and_status(operator: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ElementTree
 from decimal import Decimal
 
@@ -94,6 +95,37 @@ def test_a_graph_names_all_and_needs_no_style() -> None:
     assert names[0] in titles
     assert "style" not in svg
     assert picture.graph(dict(reversed(flows.items()))) == svg
+
+
+def test_a_graph_is_shown_with_names() -> None:
+    ada, bob, bob2 = (f"01a206c9-0000-7000-8000-{number:010x}00" for number in range(3))
+    svg = picture.graph({(ada, bob): (2, Decimal("1.50")), (bob, bob2): (3, Decimal(2))})
+    known = {ada: "ada<@bank.example", bob: "bob@bank.example", bob2: "bob@other.example"}
+    root = ElementTree.fromstring(picture.named(svg, known))  # noqa: S314 - it is our own
+    labels = {text.text for text in root.iter(f"{SVG}text")}
+    assert labels == {"ada<", "bob@bank.example", "bob@other.example", "1.5", "2"}
+    titles = {title.text for title in root.iter(f"{SVG}title")}
+    assert titles >= {"ada< sold 1.5 to bob@bank.example in 2 trades", *known.values()}
+    assert picture.named(svg, {}) == svg
+
+
+def test_the_names_of_a_graph_lie_on_nothing() -> None:
+    users = [f"01a206c9-0000-7000-8000-{number:010x}00" for number in range(3)]
+    flows = {(a, b): (2, Decimal("13.71995")) for a in users for b in users if a != b}
+    root = ElementTree.fromstring(picture.graph(flows))  # noqa: S314 - it is our own
+    tags = [child.tag for group in root for child in group.iter()]
+    labels = [index for index, tag in enumerate(tags) if tag == f"{SVG}text"]
+    assert max(index for index, tag in enumerate(tags) if tag == f"{SVG}path") < min(labels)
+    places = [(float(text.get("x", "")), float(text.get("y", ""))) for text in root.iter(f"{SVG}text")]
+    near = [
+        (one, other)
+        for one, other in itertools.combinations(places, 2)
+        if abs(one[1] - other[1]) < 12 and abs(one[0] - other[0]) < 60
+    ]
+    assert not near
+    for circle in root.iter(f"{SVG}circle"):
+        x, y, r = (float(circle.get(name, "")) for name in ("cx", "cy", "r"))
+        assert all(abs(b - y) > r or abs(a - x) > r for a, b in places)
 
 
 def test_a_course_shows_every_order_and_trade_within_the_picture() -> None:

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
@@ -211,4 +212,4 @@ class FeeSchedule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.institution_id} {self.instrument_id or 'all'}"
+        return f"{self.institution_id} {self.instrument_id or _('all')}"

@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from exchange import ids
+from matching.core.scale import trim
 from trading.models.fields import AmountField, LooseKey
 
 
@@ -61,7 +62,7 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.id}"
+        return f"{self.get_kind_display()} {self.id}"
 
 
 class Transaction(models.Model):
@@ -81,7 +82,7 @@ class Transaction(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.id}"
+        return f"{self.get_kind_display()} {self.id}"
 
 
 class Posting(models.Model):
@@ -98,4 +99,4 @@ class Posting(models.Model):
         indexes = [models.Index(fields=["account", "id"], name="posting_account")]
 
     def __str__(self) -> str:
-        return f"{self.account_id} {self.amount:+f}"
+        return f"{self.account_id} {trim(f'{self.amount:+f}')}"

@@ -30,4 +30,4 @@ class Move(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.instrument_id} {self.from_group_id} to {self.to_group_id}"
+        return f"{self.instrument_id} {self.from_group_id} → {self.to_group_id}"

@@ -88,7 +88,8 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.number} {self.side} {trim(f'{self.quantity:f}')} {self.status}"
+        quantity = trim(f"{self.quantity:f}")
+        return f"{self.number} {self.get_side_display()} {quantity} {self.get_status_display()}"
 
     @property
     def bound(self) -> Decimal:

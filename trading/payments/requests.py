@@ -144,5 +144,5 @@ def _fill(made: Kind, user: User, wanted: Wanted, trace_id: str) -> Kind:
     made.user, made.asset, made.amount = user, wanted.asset, wanted.amount
     made.client_reference, made.trace_id = wanted.client_reference, trace_id
     made.party = persons.seal(user.pk, wanted.party, made.place)
-    made.second_person = review.takes_two(wanted.asset.code, wanted.amount)
+    made.second_person = review.takes_two(type(made), user, wanted.asset, wanted.amount)
     return made

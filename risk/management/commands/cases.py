@@ -136,7 +136,7 @@ def _page(case: Case) -> str:
     for alert in dossier.alerts(case):
         lines.append(f"{alert.kind} {alert.symbol} score {alert.score:.4g}, found {alert.times} times")
         lines += [f"    {name}: {value}" for name, value in alert.detail.items()]
-        for table in dossier.tables(alert):
+        for table in dossier.tables(alert, {}):
             lines.append(f"  {table['name']}: {len(table['rows'])} rows")
             lines.append("    " + "  ".join(table["headers"]))
             lines += ["    " + "  ".join(row) for row in table["rows"]]
