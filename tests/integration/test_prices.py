@@ -172,10 +172,9 @@ def test_it_stops_even_where_the_word_to_stop_gets_lost() -> None:
             nonlocal rounds
             rounds += 1
             answer = loop.create_future()
+            loop.call_soon(answer.set_result, None)
             if rounds == 3:
-                loop.call_soon(lambda: (answer.set_result(None), task.cancel()))
-            else:
-                answer.set_result(None)
+                loop.call_soon(task.cancel)
             await asyncio.wait_for(answer, PATIENCE)
 
         service = Service(Settings("", "", 1.0, 1.0, 1.0, Decimal(1)), lambda: None)
