@@ -68,9 +68,13 @@ def test_what_happens_is_on_the_topics_as_the_schemas_have_it(desk: Desk) -> Non
 def test_a_halt_by_command_is_audited(desk: Desk) -> None:
     with running(desk.worker):
         manage("halt", "BTC/USDT", "--reason", "a test")
-    (told,) = [json.loads(each.message) for each in OutboxEvent.objects.filter(topic=topics.AUDIT)]
-    schema.check(topics.AUDIT, told)
-    assert (told["payload"]["action"], told["payload"]["resource"]) == ("market.status", "market/BTC/USDT")
+    events = [json.loads(each.message) for each in OutboxEvent.objects.filter(topic=topics.AUDIT)]
+    for each in events:
+        schema.check(topics.AUDIT, each)
+    (told,) = [each for each in events if each["payload"]["action"] == "market.status"]
+    assert told["payload"]["resource"] == "market/BTC/USDT"
+    (command,) = [each["payload"]["new"] for each in events if each["payload"]["action"] == "ORDERS"]
+    assert [each["commands"] for each in command["requests"]] == [[["HALT", "BTC/USDT", "HALTED", ""]]]
     (done,) = [
         json.loads(each.message) for each in OutboxEvent.objects.filter(topic=topics.ORDERS, key="BTC/USDT")
     ]
