@@ -73,8 +73,8 @@ def test_a_halt_by_command_is_audited(desk: Desk) -> None:
         schema.check(topics.AUDIT, each)
     (told,) = [each for each in events if each["payload"]["action"] == "market.status"]
     assert told["payload"]["resource"] == "market/BTC/USDT"
-    (command,) = [each["payload"]["new"] for each in events if each["payload"]["action"] == "ORDERS"]
-    assert [each["commands"] for each in command["requests"]] == [[["HALT", "BTC/USDT", "HALTED", ""]]]
+    (start,) = [each["payload"]["new"] for each in events if each["payload"]["action"] == "command.start"]
+    assert start["arguments"][0] == "BTC/USDT"
     (done,) = [
         json.loads(each.message) for each in OutboxEvent.objects.filter(topic=topics.ORDERS, key="BTC/USDT")
     ]
