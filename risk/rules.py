@@ -78,7 +78,7 @@ class Rules:
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
         self._revision: int | None = -1
-        self.since = 0.0  # when this process last read limits, in seconds since the epoch
+        self.since = 0.0  # when this process last saw limits change, in seconds since the epoch
         self._due = float("inf")  # when a limit's time comes
         self._limits: Mapping[tuple[str, str], Limit] = {}
         self._resolved: dict[tuple[str, str, str], Ceilings] = {}
@@ -104,13 +104,15 @@ class Rules:
             if revision != self._revision or time.monotonic() >= self._due:
                 # Looked up first, so that none comes in between unseen.
                 self._due = time.monotonic() + _next(connection)
-                self._limits = dict(_scoped(connection.execute(_LIMITS).fetchall()))
+                limits = dict(_scoped(connection.execute(_LIMITS).fetchall()))
+                changed, self._limits = limits != self._limits, limits
                 self.blocked = frozenset(row[0] for row in connection.execute(_BLOCKS).fetchall())
                 self.permits = permits.load(connection)
                 ceilings = (limit.max_risk_score for limit in self._limits.values())
                 self._least_score = min((each for each in ceilings if each is not None), default=None)
                 self._resolved = {}
-                self.since = time.time()
+                if changed:  # a block, or a limit that is still to come, leaves what is counted as it is
+                    self.since = time.time()
                 self._revision = revision
             if self._least_score is not None:
                 self.scores = dict(connection.execute(_SCORES, (self._least_score,)).fetchall())

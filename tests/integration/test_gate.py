@@ -384,6 +384,20 @@ def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counti
     assert refused(desk, *again) == [None, None, "MAX_OPEN_ORDERS", "MAX_OPEN_ORDERS"]
 
 
+def test_only_a_change_of_limits_makes_counts_old(desk: Desk) -> None:
+    """What is counted is loaded anew on the order path: not for every block, nor while a limit is still to come."""
+    connection = own_connection()
+    Limit.objects.create(institution=desk.institution, max_open_orders=2)
+    gate.rules.look(connection)
+    before = gate.rules.since
+    kill("--institution", desk.institution.code)
+    gate.rules.look(connection)
+    assert (gate.rules.since, gate.rules.blocked) == (before, {str(desk.institution.pk)})
+    Limit.objects.create(institution=desk.institution, max_open_orders=3)
+    gate.rules.look(connection)
+    assert gate.rules.since > before > 0
+
+
 def test_counts_that_are_stale_are_read_anew_beside_the_order_path(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
