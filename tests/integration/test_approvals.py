@@ -58,11 +58,6 @@ from trading.partitions import TABLES
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def fast_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def bank(db: None) -> Institution:
     return Institution.objects.create(code="bank", name="Bank")

@@ -27,8 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def demo_mode(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
     account_book.forget()
     catalog.forget()

@@ -62,8 +62,7 @@ SHORT = 1.0  # seconds, for what never answers
 
 
 @pytest.fixture(autouse=True)
-def fresh(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def fresh() -> None:
     session.forget()
     exchange.redis.client().flushdb()
 

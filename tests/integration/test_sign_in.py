@@ -34,12 +34,6 @@ pytestmark = pytest.mark.django_db
 LOGIN, CODE, PHONE, INSIDE = "/admin/login/", "/admin/login/code/", "/admin/login/phone/", "/admin/sign-ins/"
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings: Any) -> None:
-    """Nobody here cares how hard a hash is to make."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def bank() -> Institution:
     return Institution.objects.create(code="bank", name="Bank")

@@ -27,8 +27,7 @@ KEYS: dict[str, Any] = django_settings.SIMPLE_JWT
 
 
 @pytest.fixture(autouse=True)
-def fresh(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def fresh() -> None:
     session.forget()
     redis_client().flushdb()
 
