@@ -23,15 +23,8 @@ UNKNOWN = "system"  # what runs for nobody: a task of ours
 ORDERS = "ORDERS"  # the action of a record of order commands
 COMMAND_START, COMMAND_END = "command.start", "command.end"
 
-_TOLD = (
-    "actor",
-    "role",
-    "institution",
-    "action",
-    "resource",
-    "address",
-    "agent",
-)  # in the event, as they are
+# In the event as they are.
+_TOLD = ("actor", "role", "institution", "action", "resource", "address", "agent")
 _INSERT = f"""
     WITH record AS (
         INSERT INTO {TABLE} (id, old, new, trace_id, institution_id, actor, role, action, resource, address, agent)

@@ -29,26 +29,12 @@ LASTING = frozenset(
     {"web", "stream", "matcher", "prices", "celery_worker", "celery_beat", "consume", "simulate"}
 )
 # They have, or are yet to make, an installation of their own; or are Django's own that only look, or write files.
-UNRECORDED = frozenset(
-    {"up", "bench", "help", "version", "check", "diffsettings", "findstatic", "collectstatic", "inspectdb"}
-    | {
-        "makemessages",
-        "compilemessages",
-        "makemigrations",
-        "showmigrations",
-        "optimizemigration",
-        "squashmigrations",
-    }
-    | {
-        "sqlmigrate",
-        "sqlflush",
-        "sqlsequencereset",
-        "startapp",
-        "startproject",
-        "test",
-        "testserver",
-        "runserver",
-    }
+UNRECORDED = (
+    frozenset({"up", "bench"})
+    | {"help", "version", "check", "diffsettings", "findstatic", "inspectdb", "showmigrations"}
+    | {"sqlmigrate", "sqlflush", "sqlsequencereset", "optimizemigration", "squashmigrations"}
+    | {"collectstatic", "makemessages", "compilemessages", "makemigrations"}
+    | {"startapp", "startproject", "test", "testserver", "runserver"}
 )
 _HELP = frozenset({"-h", "--help", "--version"})
 
