@@ -12,13 +12,9 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
+from exchange.base.decimals import plain
+
 Column = str | Callable[[Any], str | None]
-
-
-def plain(value: Decimal) -> str:
-    """Exactly: 0.20 is "0.2", 100 stays "100"."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 class PlainDecimalField(forms.DecimalField):

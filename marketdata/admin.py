@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from exchange.base.decimals import plain
 from exchange.members.tenancy import TenantAdmin
 from marketdata.models import Candle, DepthSnapshot, Price
-from marketdata.text import plain
 from matching.admin import ReadOnlyAdmin
 
 

@@ -14,11 +14,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from exchange.base.decimals import plain
 from marketdata.candles import selectors
 from marketdata.candles.selectors import Candle
 from marketdata.markets import Market
 from marketdata.models import Interval
-from marketdata.text import plain
 
 MOST_BARS = 5000
 KIND = "crypto"

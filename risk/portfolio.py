@@ -17,6 +17,7 @@ import redis
 import structlog
 from django.db import connection, transaction
 
+from exchange.base.decimals import plain
 from exchange.database import array
 from exchange.ids import uuid7
 from exchange.redis import client
@@ -25,7 +26,7 @@ from risk.concentration import Concentration
 from risk.due import mark
 from risk.market import Market
 from risk.models.positions import Parameters, Portfolio, Score
-from risk.valuation import Valuation, reckon, text
+from risk.valuation import Valuation, reckon
 
 AT_ONCE = 25  # users in one transaction
 UNPRICED_SECONDS = 60  # a portfolio with an asset that had no price is valued again after that
@@ -124,7 +125,7 @@ def _alert(user: str, valuation: Valuation, parameters: Parameters) -> None:
                 "asset": found.asset,
                 "share": f"{found.share:.4f}",
                 "threshold": f"{parameters.concentration:.4f}",
-                "value": text(portfolio.value or Decimal(0)),
+                "value": plain(portfolio.value or Decimal(0)),
                 "currency": parameters.currency,
             },
             evidence={"portfolio": portfolio.parts},

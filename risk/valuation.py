@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from exchange.base.decimals import plain
 from risk import backtest, concentration, score, var
 from risk.concentration import Concentration
 from risk.market import Market
@@ -102,9 +103,9 @@ def _part(asset: str, quantity: Decimal, price: Decimal, value: Decimal, total: 
     return {
         "id": asset,
         "asset": asset,
-        "quantity": text(quantity),
-        "price": text(_round(price)),
-        "value": text(value),
+        "quantity": plain(quantity),
+        "price": plain(_round(price)),
+        "value": plain(value),
         "share": f"{share:.4f}",
     }
 
@@ -116,8 +117,3 @@ def _round(amount: Decimal) -> Decimal:
 def _loss(estimate: float) -> Decimal:
     """What cannot be lost is no loss."""
     return Decimal(str(round(max(0.0, estimate), 2)))
-
-
-def text(amount: Decimal) -> str:
-    plain = f"{amount:f}"
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -23,9 +22,9 @@ from django.utils.translation import gettext as _
 from exchange import ids
 from exchange.audit.log import ORDERS
 from exchange.audit.models import Record
+from exchange.base.decimals import plain
 from exchange.events.models import OutboxEvent
 from exchange.members.models import User
-from matching.core.scale import trim
 from matching.models import JournalBatch
 from trading.finding import fills
 from trading.models import Order, PendingCommand, Trade
@@ -159,10 +158,6 @@ def sides(trade: Trade, institution: UUID | None) -> dict[str, Any]:
         else:
             told.append(Side(name, _("another institution's"), None, "", ""))
     return {"sides": told, "entries": entries([trade.pk], institution)}
-
-
-def plain(value: Decimal) -> str:
-    return trim(f"{value:f}")
 
 
 def _moments(order: Order, trades: list[Trade]) -> list[datetime]:

@@ -22,9 +22,9 @@ from django.views.decorators.http import require_safe
 from exchange import health
 from exchange.backoffice import activity, charts, selectors
 from exchange.backoffice.charts import Chart
+from exchange.base.decimals import plain
 from exchange.members.tenancy import visible
 from exchange.recent import Recent
-from matching.core.scale import trim
 
 KEEP_SECONDS = 3.0
 REFRESH_SECONDS = 5
@@ -124,10 +124,6 @@ def _read(institution: str, machine: bool) -> Shown:
         house=[(*row[:3], plain(row.balance)) for row in selectors.house(institution)],
         incomplete=any(minute is None for _at, minute in lately),
     )
-
-
-def plain(value: Decimal) -> str:
-    return trim(f"{value:f}")
 
 
 def _trades(minute: activity.Minute, institution: str) -> int:

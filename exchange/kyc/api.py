@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -11,6 +10,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
 from exchange.api import ApiRequest, ApiView, answer
+from exchange.base.decimals import plain_or_none
 from exchange.kyc import selectors
 from exchange.kyc.models import KycDocument
 from exchange.query import Query
@@ -67,8 +67,8 @@ class KycView(ApiView):
                 may_deposit=terms.may_deposit,
                 may_withdraw=terms.may_withdraw,
                 currency=terms.currency,
-                daily_deposit=_text(terms.daily_deposit),
-                daily_withdrawal=_text(terms.daily_withdrawal),
+                daily_deposit=plain_or_none(terms.daily_deposit),
+                daily_withdrawal=plain_or_none(terms.daily_withdrawal),
                 documents=[_document(each) for each in selectors.documents(member.user_id)],
             )
         )
@@ -84,10 +84,3 @@ def _document(row: KycDocument) -> KycDocumentView:
         expired=selectors.has_expired(row),
         updated_at=row.updated_at,
     )
-
-
-def _text(amount: Decimal | None) -> str | None:
-    if amount is None:
-        return None
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

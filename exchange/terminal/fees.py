@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from exchange.base.decimals import plain
 from exchange.members.models import User
-from trading.api.shapes import plain
 from trading.catalog import catalog
 from trading.fees import in_force
 

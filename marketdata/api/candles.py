@@ -8,13 +8,13 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from exchange.api import ApiRequest, ApiView, answer
+from exchange.base.decimals import plain
 from exchange.query import Query
 from exchange.schema import answers, problems
 from marketdata.api import reading
 from marketdata.api.shapes import CandlePage, CandleView
 from marketdata.candles import selectors
 from marketdata.candles.intervals import WIDTHS
-from marketdata.text import plain
 
 DEFAULT, MOST = 500, 1000
 

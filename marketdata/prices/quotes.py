@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from marketdata.text import plain
+from exchange.base.decimals import plain
 
 PLACES = 18
 LASTING = 3.0  # seconds after which a jump is believed

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
+from exchange.base.decimals import plain
 from exchange.database import connect
 from exchange.events import outbox, topics
 from exchange.events.poke import poke
@@ -24,7 +25,6 @@ from exchange.times import rfc3339
 from marketdata.prices.board import Listed
 from marketdata.prices.choice import View
 from marketdata.prices.quotes import Quote
-from marketdata.text import plain
 
 T = TypeVar("T")
 

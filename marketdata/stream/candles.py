@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from exchange.base.decimals import plain
 from exchange.times import rfc3339
 from marketdata.candles import intervals, selectors
 from marketdata.candles.intervals import WIDTHS
@@ -21,7 +22,6 @@ from marketdata.stream.markets import Market
 from marketdata.stream.messages import Candle, CandleMessage, Candles, CandlesSnapshot
 from marketdata.stream.tasks import Tasks, Throttle
 from marketdata.stream.trades import Told
-from marketdata.text import plain
 from matching.feed import Batch, TradeNote
 
 SHOWN = 2

@@ -14,10 +14,10 @@ from uuid import UUID
 from django.db import connection
 
 from exchange import ids
+from exchange.base.decimals import plain, plain_or_none
 from exchange.times import rfc3339
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Balance, PublicTrade, UserOrder, UserTrade
-from marketdata.text import plain, plain_or_none
 
 WEEK = timedelta(days=7)
 EARLIEST = UUID(int=0)

@@ -14,6 +14,7 @@ import msgspec
 import redis
 import redis.asyncio
 
+from exchange.base.decimals import plain
 from exchange.times import now_text
 from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
@@ -23,7 +24,6 @@ from marketdata.stream.channel import Channel
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Ticker, TickerMessage, TickerSnapshot
 from marketdata.stream.tasks import Tasks, Throttle
-from marketdata.text import plain
 from marketdata.tickers import announce
 from marketdata.tickers.announce import Note
 from matching.feed import Batch, TradeNote

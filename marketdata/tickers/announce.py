@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import redis
 
+from exchange.base.decimals import plain, plain_or_none
 from exchange.redis import Circuit, client
 from exchange.times import rfc3339
 from marketdata.candles import intervals
 from marketdata.candles.statistics import Statistics, statistics
-from marketdata.text import plain, plain_or_none
 
 CHANNEL = "tickers"
 REFRESH = timedelta(seconds=10)

@@ -14,12 +14,12 @@ import msgspec
 import redis
 from django.db import connection
 
+from exchange.base.decimals import plain, plain_or_none
 from exchange.redis import Circuit, client
 from marketdata.candles.statistics import Statistics, statistics
 from marketdata.markets import Market, markets
 from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
-from marketdata.text import plain, plain_or_none
 from matching.stream import TOPS
 
 KEEP_SECONDS = 0.5

@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from risk.surveillance.records import SECOND, Finding, Kind, Owners, Shown, Side, Trade, text
+from exchange.base.decimals import plain
+from risk.surveillance.records import SECOND, Finding, Kind, Owners, Shown, Side, Trade
 from risk.surveillance.thresholds import Bait, Layering, Spoofing
 
 
@@ -176,8 +177,8 @@ def _finding(kind: Kind, symbol: str, known: Sequence[Episode], share: Decimal) 
             "episodes": len(known),
             "bait_orders": len(bait),
             "most_layers": max(episode.layers for episode in known),
-            "withdrawn": text(sum((order.withdrawn for order in bait), Decimal(0))),
-            "filled_opposite": text(sum((fill.quantity for fill in fills), Decimal(0))),
+            "withdrawn": plain(sum((order.withdrawn for order in bait), Decimal(0))),
+            "filled_opposite": plain(sum((fill.quantity for fill in fills), Decimal(0))),
             "mean_imbalance": f"{imbalance:.4f}",
             "share_of_withdrawn": f"{share:.4f}",
         },

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from exchange.base.decimals import plain
 from exchange.times import rfc3339
 from risk.surveillance import picture
-from risk.surveillance.records import SECOND, Finding, Kind, Owners, Shown, Trade, flows, text
+from risk.surveillance.records import SECOND, Finding, Kind, Owners, Shown, Trade, flows
 
 
 def of(finding: Finding, trades: Sequence[Trade], orders: Sequence[Shown], owners: Owners) -> dict[str, Any]:
@@ -32,8 +33,8 @@ def of(finding: Finding, trades: Sequence[Trade], orders: Sequence[Shown], owner
             {
                 "id": trade.id,
                 "at": moment(trade.at),
-                "price": text(trade.price),
-                "quantity": text(trade.quantity),
+                "price": plain(trade.price),
+                "quantity": plain(trade.quantity),
                 "buyer": trade.buyer,
                 "seller": trade.seller,
             }
@@ -58,20 +59,20 @@ def _users(finding: Finding, trades: Sequence[Trade], owners: Owners) -> list[di
         bought[trade.buyer] += trade.quantity
         sold[trade.seller] += trade.quantity
     return [
-        {"id": user, "owner": owners.get(user, ""), "bought": text(bought[user]), "sold": text(sold[user])}
+        {"id": user, "owner": owners.get(user, ""), "bought": plain(bought[user]), "sold": plain(sold[user])}
         for user in finding.users
     ]
 
 
 def _shown(leg: Shown) -> dict[str, Any]:
     return {
-        "id": f"{leg.order}@{text(leg.price)}",
+        "id": f"{leg.order}@{plain(leg.price)}",
         "user": leg.user,
         "side": leg.side,
-        "price": text(leg.price),
-        "quantity": text(leg.quantity),
-        "filled": text(leg.filled),
-        "withdrawn": text(leg.withdrawn),
+        "price": plain(leg.price),
+        "quantity": plain(leg.quantity),
+        "filled": plain(leg.filled),
+        "withdrawn": plain(leg.withdrawn),
         "opened": moment(leg.opened),
         "closed": None if leg.closed is None else moment(leg.closed),
     }

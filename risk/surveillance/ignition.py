@@ -20,7 +20,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from risk.surveillance.records import SECOND, Finding, Kind, Owners, Side, Trade, text
+from exchange.base.decimals import plain
+from risk.surveillance.records import SECOND, Finding, Kind, Owners, Side, Trade
 from risk.surveillance.thresholds import MomentumIgnition
 
 CELL = 10 * SECOND
@@ -180,8 +181,8 @@ def _finding(
         detail={
             "bursts": len(bursts),
             "most_sigmas": f"{strongest:.1f}",
-            "bought_or_sold": text(sum((_quantity(burst) for burst, _, _ in bursts), Decimal(0))),
-            "traded_back": text(sum((_quantity(out) for _, out, _ in bursts), Decimal(0))),
+            "bought_or_sold": plain(sum((_quantity(burst) for burst, _, _ in bursts), Decimal(0))),
+            "traded_back": plain(sum((_quantity(out) for _, out, _ in bursts), Decimal(0))),
             "prices": [f"{_mean_price(burst):.8g} → {_mean_price(out):.8g}" for burst, out, _ in bursts],
         },
         trades=tuple(dict.fromkeys(one.trade.id for one in fills)),

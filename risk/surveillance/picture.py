@@ -17,7 +17,8 @@ from html import escape
 
 import networkx
 
-from risk.surveillance.records import SECOND, Shown, Side, Trade, text
+from exchange.base.decimals import plain
+from risk.surveillance.records import SECOND, Shown, Side, Trade
 
 WIDTH, HEIGHT, MARGIN = 640, 480, 70
 NODE = 30  # radius
@@ -44,9 +45,9 @@ def graph(flows: Mapping[tuple[str, str], tuple[int, Decimal]]) -> str:
     most = max((quantity for _, quantity in flows.values()), default=Decimal(1))
     arrows, labels = [], []  # all labels are drawn after all arrows, which would cross them
     for (seller, buyer), (trades, quantity) in sorted(flows.items()):
-        words = f"{short(seller)} sold {text(quantity)} to {short(buyer)} in {trades} trades"
+        words = f"{short(seller)} sold {plain(quantity)} to {short(buyer)} in {trades} trades"
         width = 1 + 4 * float(quantity / most)
-        arrow, label = _arrow(places[seller], places[buyer], width, text(quantity), words)
+        arrow, label = _arrow(places[seller], places[buyer], width, plain(quantity), words)
         arrows.append(arrow)
         labels.append(label)
     parts = [*arrows, *labels, *(_node(place, user) for user, place in sorted(places.items()))]
@@ -82,8 +83,8 @@ def course(trades: Sequence[Trade], orders: Sequence[Shown], users: set[str]) ->
     parts = [_axes(min(prices), max(prices), (max(times) - min(times)) / SECOND)]
     for leg in shown:
         words = (
-            f"{leg.side} {text(leg.quantity)} at {text(leg.price)}: "
-            f"{text(leg.filled)} filled, {text(leg.withdrawn)} withdrawn"
+            f"{leg.side} {plain(leg.quantity)} at {plain(leg.price)}: "
+            f"{plain(leg.filled)} filled, {plain(leg.withdrawn)} withdrawn"
         )
         parts.append(
             f'<rect x="{across(leg.opened):.1f}" y="{up(float(leg.price)) - 3:.1f}" '
@@ -147,7 +148,7 @@ def _arrow(
 
 def _triangle(x: float, y: float, side: Side, trade: Trade) -> str:
     tip = -6 if side is Side.BUY else 6
-    words = f"{'bought' if side is Side.BUY else 'sold'} {text(trade.quantity)} at {text(trade.price)}"
+    words = f"{'bought' if side is Side.BUY else 'sold'} {plain(trade.quantity)} at {plain(trade.price)}"
     return (
         f'<path d="M{x:.1f} {y + tip:.1f}L{x - 5:.1f} {y - tip / 2:.1f}L{x + 5:.1f} {y - tip / 2:.1f}z" '
         f'fill="{_colour(side)}" stroke="{INK}" stroke-width="0.5"><title>{escape(words)}</title></path>'
@@ -158,8 +159,8 @@ def _axes(low: Decimal, high: Decimal, seconds: float) -> str:
     left, bottom = MARGIN - 10, HEIGHT - MARGIN + 10
     return (
         f'<path d="M{left} {MARGIN - 10}V{bottom}H{WIDTH - MARGIN + 10}" fill="none" stroke="{LINE}"/>'
-        f'<text x="{left - 5}" y="{bottom - 10}" text-anchor="end" fill="{INK}">{text(low)}</text>'
-        f'<text x="{left - 5}" y="{MARGIN + 4}" text-anchor="end" fill="{INK}">{text(high)}</text>'
+        f'<text x="{left - 5}" y="{bottom - 10}" text-anchor="end" fill="{INK}">{plain(low)}</text>'
+        f'<text x="{left - 5}" y="{MARGIN + 4}" text-anchor="end" fill="{INK}">{plain(high)}</text>'
         f'<text x="{WIDTH - MARGIN}" y="{bottom + 18}" text-anchor="end" fill="{INK}">{seconds:.0f} s</text>'
     )
 

@@ -119,9 +119,3 @@ def users_of(owners: Iterable[str], known: Owners) -> list[str]:
     """Everybody behind these owners, whoever is their own owner included."""
     wanted = set(owners)
     return sorted(wanted | {user for user, owner in known.items() if owner in wanted})
-
-
-def text(amount: Decimal) -> str:
-    """A decimal as people write it."""
-    plain = f"{amount:f}"
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain

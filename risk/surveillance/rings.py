@@ -22,7 +22,8 @@ from decimal import Decimal
 
 import networkx
 
-from risk.surveillance.records import SECOND, Among, Finding, Flow, Flows, Kind, Owners, Trade, text, users_of
+from exchange.base.decimals import plain
+from risk.surveillance.records import SECOND, Among, Finding, Flow, Flows, Kind, Owners, Trade, users_of
 from risk.surveillance.thresholds import WashRing
 
 LENGTHS = (3600 * SECOND, 86_400 * SECOND, 7 * 86_400 * SECOND)
@@ -191,7 +192,7 @@ def _finding(symbol: str, trades: Sequence[Trade], size: int, share: Decimal) ->
         detail={
             "members": size,
             "trades": len(trades),
-            "quantity": text(quantity),
+            "quantity": plain(quantity),
             "share_of_own_volume": f"{share:.4f}",
         },
         trades=tuple(trade.id for trade in trades),

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
-from risk.surveillance.records import Among, Finding, Flows, Kind, Owners, text, users_of
+from exchange.base.decimals import plain
+from risk.surveillance.records import Among, Finding, Flows, Kind, Owners, users_of
 from risk.surveillance.thresholds import WashTrade
 
 
@@ -47,7 +48,7 @@ def find(symbol: str, flows: Flows, among: Among, owners: Owners, limits: WashTr
                 detail={
                     "owner": owner,
                     "trades": len(trades),
-                    "quantity": text(sum((trade.quantity for trade in trades), Decimal(0))),
+                    "quantity": plain(sum((trade.quantity for trade in trades), Decimal(0))),
                     "share_of_own_volume": f"{share:.4f}",
                 },
                 trades=tuple(trade.id for trade in trades),

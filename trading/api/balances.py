@@ -6,11 +6,12 @@ from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from exchange.api import ApiRequest, ApiView, answer
+from exchange.base.decimals import plain
 from exchange.query import Query
 from exchange.schema import answers, problems
 from trading import selectors
 from trading.api import reading
-from trading.api.shapes import Balances, BalanceView, LedgerPage, PostingView, plain
+from trading.api.shapes import Balances, BalanceView, LedgerPage, PostingView
 from trading.catalog import catalog
 
 

@@ -20,11 +20,12 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from exchange.base.decimals import plain
 from exchange.errors import FieldError
 from matching.core.scale import EXACT, minor_text, trim
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
 from trading.api.document import TWICE
-from trading.api.shapes import AmendOrder, PlaceOrder, plain
+from trading.api.shapes import AmendOrder, PlaceOrder
 from trading.catalog import Market, catalog
 from trading.shapes import Draft, OrderView
 

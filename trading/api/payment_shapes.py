@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from trading.api.shapes import plain
+from exchange.base.decimals import plain
 from trading.models import Deposit, Withdrawal
 
 AssetCode = Annotated[

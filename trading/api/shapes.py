@@ -7,14 +7,12 @@ schema can say.
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from exchange.schema import ProblemBody
-from matching.core.scale import trim
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
 from trading.shapes import OrderView
 
@@ -205,8 +203,3 @@ class SymbolView(msgspec.Struct):
 
 class Symbols(msgspec.Struct):
     items: list[SymbolView]
-
-
-def plain(value: Decimal) -> str:
-    """A decimal as answers have it: plain notation, no zeros at the end."""
-    return trim(f"{value:f}")

@@ -6,10 +6,11 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
 from exchange.api import ApiRequest, ApiView, answer
+from exchange.base.decimals import plain
 from exchange.query import Query
 from exchange.schema import answers, problems
 from matching.core.scale import minor_text, trim
-from trading.api.shapes import Symbols, SymbolView, plain
+from trading.api.shapes import Symbols, SymbolView
 from trading.catalog import Market, catalog
 
 COLLAR_SCALE = 6  # a collar is kept in millionths

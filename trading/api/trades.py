@@ -6,13 +6,14 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
 from exchange.api import ApiRequest, ApiView, answer, is_signed_in, member_of
+from exchange.base.decimals import plain
 from exchange.errors import Problem
 from exchange.query import Query
 from exchange.schema import answers, problems
 from trading import selectors
 from trading.api import reading
 from trading.api.schema import OPTIONAL_SIGN_IN
-from trading.api.shapes import OwnSide, TradePage, plain
+from trading.api.shapes import OwnSide, TradePage
 from trading.api.shapes import TradeView as TradeBody
 from trading.catalog import catalog
 from trading.models import Trade
