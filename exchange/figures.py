@@ -12,7 +12,7 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from exchange.base.decimals import plain
+from exchange.base.decimals import plain, plain_or_none
 
 Column = str | Callable[[Any], str | None]
 
@@ -60,6 +60,6 @@ def _column(field: models.DecimalField[Any, Any]) -> Column:
     @admin.display(description=field.verbose_name, ordering=field.name, empty_value="-")
     def column(row: Any) -> str | None:
         value = getattr(row, field.name)
-        return None if value is None else plain(value)
+        return plain_or_none(value)
 
     return column

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from exchange.approvals.kinds import Change, Kind, Payload
 from exchange.approvals.models import Approval
 from exchange.approvals.requests import Refused, request
+from exchange.base.decimals import plain
 from exchange.env import env
 from exchange.events import outbox
 from exchange.events.topics import ACCOUNTS
@@ -70,7 +71,7 @@ def check(payload: Payload) -> None:
         if available + wanted.amount < 0:
             raise Refused(
                 text("the user has only %(available)s %(asset)s available")
-                % {"available": trim(f"{available:f}"), "asset": wanted.asset.code}
+                % {"available": plain(available), "asset": wanted.asset.code}
             )
 
 
@@ -95,7 +96,7 @@ def apply(approval: Approval) -> str:
     payload = {
         "user_id": str(wanted.user.pk),
         "asset": wanted.asset.code,
-        "amount": trim(f"{wanted.amount:f}"),
+        "amount": plain(wanted.amount),
         "transaction_id": transaction_id,
     }
     outbox.append(ACCOUNTS, str(wanted.user.pk), "ADJUSTED", payload, trace_id=str(approval.pk))
@@ -138,7 +139,7 @@ def changes(payload: Payload) -> list[Change]:
     """Of the balance, as it is at the moment."""
     wanted = _read(payload)
     before = _available(wanted)
-    return [(text("available"), trim(f"{before:f}"), trim(f"{before + wanted.amount:f}"))]
+    return [(text("available"), plain(before), plain(before + wanted.amount))]
 
 
 def _available(wanted: Wanted) -> Decimal:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 
+from exchange.base.decimals import plain, plain_or_none
 from matching.core.scale import minor_text, to_minor, trim
 from matching.core.types import Side
 from trading.catalog import Market, catalog
@@ -74,13 +75,13 @@ def order_view(order: Order) -> OrderView:
         time_in_force=order.time_in_force,
         post_only=order.post_only,
         self_trade_prevention=order.prevention,
-        quantity=trim(f"{order.quantity:f}"),
-        price=None if order.price is None else trim(f"{order.price:f}"),
-        stop_price=None if order.stop_price is None else trim(f"{order.stop_price:f}"),
-        trigger_price=None if order.trigger_price is None else trim(f"{order.trigger_price:f}"),
+        quantity=plain(order.quantity),
+        price=plain_or_none(order.price),
+        stop_price=plain_or_none(order.stop_price),
+        trigger_price=plain_or_none(order.trigger_price),
         triggered_at=None if order.triggered_at is None else _time(order.triggered_at),
-        filled_quantity=trim(f"{order.filled_quantity:f}"),
-        remaining_quantity=trim(f"{order.remaining_quantity:f}"),
+        filled_quantity=plain(order.filled_quantity),
+        remaining_quantity=plain(order.remaining_quantity),
         average_price=average_price(market, notional, filled),
         fee=trim(minor_text(fee, received.scale)),
         fee_asset=received.code,

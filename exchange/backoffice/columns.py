@@ -18,8 +18,8 @@ from django.db.models import BinaryField, Field, ForeignKey, Model
 from django.http import HttpRequest
 from import_export import resources
 
+from exchange.base import decimals
 from exchange.times import rfc3339
-from matching.core.scale import trim
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 SECRET = ("password", "secret", "token", "digest", "fingerprint", "private", "sealed")
@@ -98,7 +98,7 @@ def cell(value: Any) -> Cell:
         case int():
             return value
         case Decimal():
-            return trim(f"{value:f}")
+            return decimals.plain(value)
         case datetime():
             return rfc3339(value)
         case date():

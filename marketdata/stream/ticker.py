@@ -14,7 +14,7 @@ import msgspec
 import redis
 import redis.asyncio
 
-from exchange.base.decimals import plain
+from exchange.base.decimals import plain_or_none
 from exchange.times import now_text
 from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
@@ -97,7 +97,7 @@ class TickerChannel(Channel):
             low=self._extreme(min, note.low, last if live else None),
             volume=market.quantity(Decimal(note.volume)),
             quote_volume=note.quote_volume,
-            change=None if change is None else plain(change),
+            change=plain_or_none(change),
             change_percent=None
             if change is None or not opened
             else str((change / opened * 100).quantize(CENT)),

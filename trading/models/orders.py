@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from exchange import ids
-from matching.core.scale import trim
+from exchange.base.decimals import plain
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
 from trading.models.fields import AmountField, LooseKey
 from trading.status import Status
@@ -88,7 +88,7 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        quantity = trim(f"{self.quantity:f}")
+        quantity = plain(self.quantity)
         return f"{self.number} {self.get_side_display()} {quantity} {self.get_status_display()}"
 
     @property

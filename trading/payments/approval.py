@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from exchange.approvals.kinds import Kind, Payload
 from exchange.approvals.models import Approval
 from exchange.approvals.requests import Refused
-from matching.core.scale import trim
+from exchange.base.decimals import plain
 from trading.models import Deposit, Withdrawal
 from trading.payments import decisions, refusal
 
@@ -64,7 +64,7 @@ def describe(kind: Model, payload: Payload) -> list[tuple[str, str]]:
     return [
         (text("user"), str(payment.user)),
         (text("asset"), payment.asset.code),
-        (text("amount"), trim(f"{payment.amount:f}")),
+        (text("amount"), plain(payment.amount)),
         (text("state"), str(payment.get_state_display())),
     ]
 

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 
 from exchange import ids
 from exchange.audit.log import record
+from exchange.base.decimals import plain
 from exchange.events import outbox
 from exchange.events.topics import ACCOUNTS
 from exchange.members.models import User
-from matching.core.scale import trim
 from trading import ledger
 from trading.accounts import tell
 from trading.models import Account, Deposit, Transaction, Withdrawal
@@ -48,7 +48,7 @@ def settle() -> None:
 def tell_of(payment: Deposit | Withdrawal, was: str, *, by: User, trace_id: str) -> None:
     """The event, the audit record, and a word to whoever follows the balances. `was` is empty for a new one."""
     name = "deposit" if isinstance(payment, Deposit) else "withdrawal"
-    user_id, amount = str(payment.user_id), trim(f"{payment.amount:f}")
+    user_id, amount = str(payment.user_id), plain(payment.amount)
     payload: dict[str, Any] = {
         f"{name}_id": str(payment.pk),
         "user_id": user_id,

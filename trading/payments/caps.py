@@ -11,9 +11,9 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from django.db.models import Sum
 
+from exchange.base.decimals import plain
 from exchange.kyc import selectors
 from exchange.members.models import User
-from matching.core.scale import trim
 from risk import worth
 from trading.models import Asset, Deposit, Withdrawal
 from trading.payments import review
@@ -41,7 +41,7 @@ def check(kind: type[Deposit] | type[Withdrawal], user: User, asset: Asset, amou
         left = max(Decimal(0), cap - asked + _worth({asset.code: amount}, terms.currency))
         raise Refused(
             "kyc_limit",
-            f"Your KYC level ({terms.level}) allows {trim(f'{cap:f}')} {terms.currency} a day, of which"
+            f"Your KYC level ({terms.level}) allows {plain(cap)} {terms.currency} a day, of which"
             f" {_text(left)} are left; this is worth {_text(asked - cap + left, up=True)}.",
         )
 

@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 
 from exchange.approvals import requests as approvals
 from exchange.approvals.models import Approval, State
+from exchange.base.decimals import plain
 from exchange.members.models import User
-from matching.core.scale import trim
 from risk import blocks
 from trading.models import Deposit, Withdrawal
 from trading.models.payments import DEPOSIT_STEPS, WITHDRAWAL_STEPS
@@ -134,7 +134,7 @@ def approval_code(payment: Deposit | Withdrawal) -> str:
 
 def subject(payment: Deposit | Withdrawal) -> str:
     name = approval_code(payment).lower()
-    return f"{name}/{payment.pk} {trim(f'{payment.amount:f}')} {payment.asset.code}"
+    return f"{name}/{payment.pk} {plain(payment.amount)} {payment.asset.code}"
 
 
 def _ask(payment: Deposit | Withdrawal, by: User, reason: str) -> None:

@@ -13,10 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from exchange import ids
+from exchange.base.decimals import plain
 from exchange.env import env
 from exchange.members import persons
 from exchange.members.models import User
-from matching.core.scale import trim
 from risk import blocks
 from trading.models import Account, Asset, Deposit, Withdrawal
 from trading.payments import booking, caps, review
@@ -64,7 +64,7 @@ def withdraw(wanted: Wanted, *, trace_id: str) -> tuple[Withdrawal, bool]:
     if account.available < wanted.amount:
         raise Refused(
             "insufficient_funds",
-            f"You have {trim(f'{account.available:f}')} {wanted.asset.code} available, which is less than this.",
+            f"You have {plain(account.available)} {wanted.asset.code} available, which is less than this.",
         )
     made = _fill(Withdrawal(hold_account=account, held=wanted.amount), user, wanted, trace_id)
     made.save(force_insert=True)
