@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.base.decimals import plain
 from exchange.members.tenancy import TenantAdmin
 from marketdata.models import Candle, DepthSnapshot, Price
-from matching.admin import ReadOnlyAdmin
 
 
 @admin.register(Price)

@@ -1,4 +1,4 @@
-"""Admin pages of what the matching workers keep, and the base of every page whose rows services own."""
+"""Admin pages of what the matching workers keep."""
 
 from __future__ import annotations
 
@@ -9,28 +9,10 @@ from django.db.models.functions import Length
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 
-from exchange.browse import KeysetAdmin
+from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.members.tenancy import TenantAdmin
 from matching.models import Checkpoint, JournalBatch, SymbolGroup
-
-
-class ReadOnlyAdmin(KeysetAdmin, ModelAdmin):
-    """To look at, never to touch. A page has `TenantAdmin` before it. Lists are not counted."""
-
-    paginator = InfinitePaginator
-    list_per_page = 50
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(SymbolGroup)

@@ -20,9 +20,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from exchange.address import client_address
+from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.members.models import User
 from exchange.members.tenancy import TenantAdmin, TenantRelatedFilter, rows_of, visible
-from matching.admin import ReadOnlyAdmin
 from risk import cases, dossier, own_side
 from risk.models import Alert, Case
 from risk.models.cases import CLOSED, UNDER_WAY, State

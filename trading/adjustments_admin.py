@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.members.tenancy import TenantAdmin
-from matching.admin import ReadOnlyAdmin
 from matching.core.scale import trim
 from trading.models import Adjustment
 

@@ -19,8 +19,8 @@ import trading.adjustments_admin
 import trading.fees_admin
 import trading.payments_admin  # noqa: F401 - the same
 from exchange import ids
+from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.members.tenancy import TenantAdmin, visible
-from matching.admin import ReadOnlyAdmin
 from matching.core.scale import trim
 from trading import finding, life
 from trading.market_admin import InstrumentActions, OrderActions

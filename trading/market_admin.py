@@ -17,10 +17,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 import exchange.members.admin  # noqa: F401 - its pages are registered before they are extended
+from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.ids import uuid7
 from exchange.members.models import Institution, User
 from exchange.members.tenancy import TenantAdmin, visible
-from matching.admin import ReadOnlyAdmin, SymbolGroupAdmin
+from matching.admin import SymbolGroupAdmin
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from risk import blocks

@@ -10,13 +10,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
+from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.base.decimals import plain
 from exchange.ids import uuid7
 from exchange.members import persons
 from exchange.members.models import User
 from exchange.members.tenancy import TenantAdmin
 from exchange.verbs import ReasonForm, ReferenceForm, Verb, VerbsAdmin
-from matching.admin import ReadOnlyAdmin
 from trading.models import Deposit, Withdrawal
 from trading.models.payments import DepositState, WithdrawalState
 from trading.payments import decisions
