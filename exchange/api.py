@@ -27,6 +27,7 @@ from exchange.errors import Problem, database_unavailable, unexpected
 from exchange.keys import signed
 from exchange.members import rate, session
 from exchange.members.session import Member
+from exchange.middleware import trace_id
 from exchange.schema import ApiSchema
 
 T = TypeVar("T")
@@ -119,11 +120,6 @@ def member_of(request: HttpRequest, permission: str) -> Member:
 def is_signed_in(request: HttpRequest) -> bool:
     """Whether a request says who sent it, rightly or not: for views that are public as well."""
     return "HTTP_AUTHORIZATION" in request.META or signed.KEY_HEADER in request.META
-
-
-def trace_id(request: HttpRequest) -> str:
-    """The request's trace id; empty outside `exchange.middleware.Trace`."""
-    return getattr(request, "trace_id", "")
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -57,3 +57,8 @@ class Trace:
             series = self._series[key] = (counter, metrics.http_seconds.labels(route))
         series[0].inc()
         series[1].observe(seconds)
+
+
+def trace_id(request: HttpRequest) -> str:
+    """The request's trace id; empty outside `Trace`."""
+    return getattr(request, "trace_id", "")

@@ -11,11 +11,12 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from msgspec import Meta
 
 from exchange.address import client_address
-from exchange.api import ApiView, answer, body, trace_id
+from exchange.api import ApiView, answer, body
 from exchange.errors import Problem
 from exchange.members import devices, lockout, rate, selectors, tokens
 from exchange.members.devices import Device
 from exchange.members.models import User, UserManager
+from exchange.middleware import trace_id
 from exchange.schema import answers, json, problems
 
 ATTEMPTS = 10  # sign-in attempts per address and e-mail in

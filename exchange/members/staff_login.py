@@ -30,9 +30,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from exchange.api import trace_id
 from exchange.members import devices, enrolment, lockout, second_factor, selectors, staff_sessions
 from exchange.members.models import User, UserManager
+from exchange.middleware import trace_id
 
 PENDING = "password_given"
 PATIENCE = timedelta(minutes=5)  # from the password to the code

@@ -22,11 +22,12 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
 from rest_framework_simplejwt.settings import api_settings
 
-from exchange.api import answer, trace_id
+from exchange.api import answer
 from exchange.audit import signs
 from exchange.errors import Problem
 from exchange.members import api, devices, tokens
 from exchange.members.models import User
+from exchange.middleware import trace_id
 from exchange.terminal import fees
 
 COOKIE = "terminal_refresh"
