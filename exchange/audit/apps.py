@@ -6,4 +6,4 @@ class AuditConfig(AppConfig):
     label = "audit"
 
     def ready(self) -> None:
-        from exchange.audit import record_admin, signs  # noqa: F401 - registers a page and hears signals
+        from exchange.audit import signs  # noqa: F401 - hears signals
