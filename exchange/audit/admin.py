@@ -1,7 +1,7 @@
 """What is changed in the admin is recorded with its old and new values: a mixin for every ModelAdmin.
 
 It imports no model admin of ours, so that `members.tenancy` can build on it. The admin's page of the records is
-`record_admin`.
+`exchange.backoffice.pages.audit_records`.
 """
 
 from __future__ import annotations

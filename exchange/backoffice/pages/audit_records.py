@@ -1,7 +1,4 @@
-"""The admin's page of the audit log: to look at, to search, to export. Staff of an institution see its own.
-
-Registered when all apps are ready, because what it is built on is built on `exchange.audit.admin`.
-"""
+"""The admin's page of the audit log: to look at, to search, to export. Staff of an institution see its own."""
 
 from __future__ import annotations
 
