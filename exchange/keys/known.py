@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from exchange.keys.addresses import Network, allows, networks
 from exchange.keys.canonical import Check, ed25519_check, hmac_check
 from exchange.keys.models import ApiKey, Kind
-from exchange.keys.scopes import permitted
+from exchange.members.scopes import permitted
 from exchange.members.session import KEEP_SECONDS, Member
 from exchange.recent import Recent
 

@@ -11,8 +11,8 @@ from django.db import transaction
 from exchange.audit import log as audit
 from exchange.keys import known
 from exchange.keys.models import ApiKey, Kind
-from exchange.keys.scopes import complete
 from exchange.members.models import User
+from exchange.members.scopes import complete
 
 MOST_KEYS = 30  # of a user, neither revoked nor expired
 SECRET_BYTES = 32

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from exchange import ids
-from exchange.keys.scopes import CHOICES
+from exchange.members.scopes import CHOICES
 from exchange.sealed import EncryptedTextField
 
 

@@ -13,7 +13,7 @@ from exchange.errors import FieldError
 from exchange.keys import addresses
 from exchange.keys.canonical import read_public_key
 from exchange.keys.models import ApiKey, Kind
-from exchange.keys.scopes import Scope
+from exchange.members.scopes import Scope
 
 KindName = Literal["HMAC_SHA256", "ED25519"]
 ScopeName = Literal["READ", "TRADE", "WITHDRAW"]

@@ -11,9 +11,9 @@ import time
 import msgspec
 
 from exchange.errors import Problem
-from exchange.keys.scopes import scope_for
 from exchange.members import selectors, tokens
 from exchange.members.models import PERMISSIONS
+from exchange.members.scopes import scope_for
 from exchange.recent import Recent
 
 KEEP_SECONDS = 1.0

@@ -17,7 +17,8 @@ from exchange.address import canonical as canonical_address
 from exchange.address import client_address, stream_address
 from exchange.audit.origin import Origin, acting, current, identify
 from exchange.env import env
-from exchange.keys import addresses, canonical, scopes
+from exchange.keys import addresses, canonical
+from exchange.members import scopes
 from tests.keys import DOCUMENT, load_client
 
 _text = DOCUMENT.read_text()
