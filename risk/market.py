@@ -1,4 +1,5 @@
-"""All prices of a moment and the closes before it, read by SQL from market data's tables.
+"""All prices of a moment and the closes before it, read by SQL from market data's tables, and what assets have
+returned in a currency by them.
 
 Prices are those of `risk.worth`. Closes come from candles; an interval without a trade repeats the close before it.
 They change once an interval, so a process keeps them that long.
@@ -7,6 +8,7 @@ They change once an interval, so a process keeps them that long.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -14,8 +16,8 @@ import numpy as np
 from django.db import connection
 
 from risk.models.positions import Parameters
-from risk.rates import Path, returns
 from risk.var import Series
+from risk.ways import Path
 from risk.worth import prices
 
 SECONDS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 86400}
@@ -53,6 +55,20 @@ def read(parameters: Parameters) -> Market:
 def _returns(way: Path, closes: dict[str, Series]) -> Series:
     known = all(step.symbol in closes for step in way)
     return returns(way, closes) if known else np.zeros(0)
+
+
+def returns(path: Path, closes: Mapping[str, Series]) -> Series:
+    """Of the asset in the currency, from closes of equal length; as many as all markets on the way have, the
+    latest last. Pure."""
+    product: Series | None = None
+    for step in path:
+        series = closes[step.symbol]
+        series = 1 / series if step.inverse else series
+        product = series if product is None else product * series
+    if product is None:
+        return np.zeros(0)
+    product = product[~np.isnan(product)]  # only the beginning can be missing: closes are carried forward
+    return product[1:] / product[:-1] - 1
 
 
 def forget() -> None:

@@ -13,10 +13,10 @@ import pytest
 from risk import backtest, concentration, score, var
 from risk.average_cost import Holding, bought, sold
 from risk.concentration import Concentration
-from risk.market import Market
+from risk.market import Market, returns
 from risk.models import Parameters
-from risk.rates import Step, paths, rate, returns
 from risk.valuation import reckon
+from risk.ways import Step, paths, rate
 
 D = Decimal
 
