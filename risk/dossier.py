@@ -14,7 +14,6 @@ from risk import own_side
 from risk.evidence import LEFT_OUT
 from risk.models import Alert, Case, CaseNote
 from risk.models.cases import TRANSITIONS, UNDER_WAY, Severity, State
-from risk.surveillance import picture as pictures
 
 FIRST = ("id", "at", "asset", "user", "side", "price", "quantity")  # columns of a table, before all others
 
@@ -49,7 +48,7 @@ def picture(alert: Alert, names: Mapping[str, str]) -> str:
     """For an <img>, where nothing in it can run; empty if there is none."""
     if not alert.picture:
         return ""
-    drawn = pictures.named(alert.picture, names)
+    drawn = own_side.replace_short_ids(alert.picture, names)
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 

@@ -1,12 +1,16 @@
-"""An alert as the staff of one institution may see it, where others' users have a part in what was found.
+"""Who is named in what was found, and to whom.
 
-What tells of others alone is left out, and counted; where both are in a row, as in a trade, theirs reads `OTHERS`.
+An alert as the staff of one institution may see it, where others' users have a part in it: what tells of others alone
+is left out, and counted; where both are in a row, as in a trade, theirs reads `OTHERS`. And names in place of ids, in
+rows and in pictures.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +24,7 @@ from risk.models import Alert
 OTHERS = "another institution's"
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SHORT = re.compile("…[0-9a-f]{6}")
 
 
 def of(alert: Alert, institution: UUID) -> Alert:
@@ -44,6 +49,24 @@ def named(value: Any, names: Mapping[str, str]) -> Any:
     """The value with those ids' names in their place."""
     text = _UUID.sub(lambda found: names.get(found[0], found[0]), _text(value))
     return msgspec.json.decode(text)
+
+
+def short(user: str) -> str:
+    """A user as a picture names it: our ids end in two zeros."""
+    digits = user.replace("-", "").removesuffix("00")
+    return f"…{digits[-6:]}" if len(digits) > 8 else user
+
+
+def replace_short_ids(svg: str, names: Mapping[str, str]) -> str:
+    """A kept picture with users' names (by their UUIDs) in place of their short ids; of e-mails only what stands before
+    the @, if that is nobody else's too."""
+    brief = {user: name.partition("@")[0] for user, name in names.items()}
+    alike = Counter(brief.values())
+    shown = {short(user): brief[user] if alike[brief[user]] == 1 else name for user, name in names.items()}
+    svg = _SHORT.sub(lambda found: escape(shown.get(found[0], found[0])), svg)
+    for user, name in names.items():
+        svg = svg.replace(f"<title>{user}</title>", f"<title>{escape(name)}</title>")
+    return svg
 
 
 def _evidence(evidence: dict[str, Any], own: set[str], others: set[str]) -> dict[str, Any]:

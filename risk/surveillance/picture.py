@@ -3,14 +3,12 @@
 No styles and no scripts, so that any page may show them whatever its policy; colours are readable on light and dark,
 and shapes say the same as colours do. Each picture has a title and a description for whoever does not see it, and each
 shape a title with its figures. Users are named by the last digits of their ids: the first ones are the time. No
-e-mail is kept in a picture: `named` puts names in, for whoever looks.
+e-mail is kept in a picture: `own_side.replace_short_ids` puts names in, for whoever looks.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
@@ -18,6 +16,7 @@ from html import escape
 import networkx
 
 from exchange.base.decimals import plain
+from risk.own_side import short
 from risk.surveillance.records import SECOND, Shown, Side, Trade
 
 WIDTH, HEIGHT, MARGIN = 640, 480, 70
@@ -25,14 +24,7 @@ NODE = 30  # radius
 LABEL = 0.37  # of the way along an arrow
 BUY, SELL, LINE, INK = "#15803d", "#b91c1c", "#64748b", "#0f172a"
 PAPER = "#f8fafc"
-_SHORT = re.compile("…[0-9a-f]{6}")
 MOST = 400  # shapes of a kind; of more the largest are drawn
-
-
-def short(user: str) -> str:
-    """Our ids end in two zeros."""
-    digits = user.replace("-", "").removesuffix("00")
-    return f"…{digits[-6:]}" if len(digits) > 8 else user
 
 
 def graph(flows: Mapping[tuple[str, str], tuple[int, Decimal]]) -> str:
@@ -53,18 +45,6 @@ def graph(flows: Mapping[tuple[str, str], tuple[int, Decimal]]) -> str:
     parts = [*arrows, *labels, *(_node(place, user) for user, place in sorted(places.items()))]
     about = f"{len(places)} users, {sum(count for count, _ in flows.values())} trades among them."
     return _svg("Who sold to whom", about, parts)
-
-
-def named(svg: str, names: Mapping[str, str]) -> str:
-    """A kept picture with users' names (by their UUIDs) in place of their short ids; of e-mails only what stands before
-    the @, if that is nobody else's too."""
-    brief = {user: name.partition("@")[0] for user, name in names.items()}
-    alike = Counter(brief.values())
-    shown = {short(user): brief[user] if alike[brief[user]] == 1 else name for user, name in names.items()}
-    svg = _SHORT.sub(lambda found: escape(shown.get(found[0], found[0])), svg)
-    for user, name in names.items():
-        svg = svg.replace(f"<title>{user}</title>", f"<title>{escape(name)}</title>")
-    return svg
 
 
 def course(trades: Sequence[Trade], orders: Sequence[Shown], users: set[str]) -> str:

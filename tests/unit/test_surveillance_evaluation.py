@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from matching.core.invariants import check
+from risk import own_side
 from risk.surveillance import picture
 from risk.surveillance.evaluation import report, score
 from risk.surveillance.records import Kind, Side
@@ -101,12 +102,12 @@ def test_a_graph_is_shown_with_names() -> None:
     ada, bob, bob2 = (f"01a206c9-0000-7000-8000-{number:010x}00" for number in range(3))
     svg = picture.graph({(ada, bob): (2, Decimal("1.50")), (bob, bob2): (3, Decimal(2))})
     known = {ada: "ada<@bank.example", bob: "bob@bank.example", bob2: "bob@other.example"}
-    root = ElementTree.fromstring(picture.named(svg, known))  # noqa: S314 - it is our own
+    root = ElementTree.fromstring(own_side.replace_short_ids(svg, known))  # noqa: S314 - it is our own
     labels = {text.text for text in root.iter(f"{SVG}text")}
     assert labels == {"ada<", "bob@bank.example", "bob@other.example", "1.5", "2"}
     titles = {title.text for title in root.iter(f"{SVG}title")}
     assert titles >= {"ada< sold 1.5 to bob@bank.example in 2 trades", *known.values()}
-    assert picture.named(svg, {}) == svg
+    assert own_side.replace_short_ids(svg, {}) == svg
 
 
 def test_the_names_of_a_graph_lie_on_nothing() -> None:
