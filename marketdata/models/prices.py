@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from django.db import models
 from django.db.models import Q
 
 from marketdata.models.fields import PriceField
-from marketdata.prices.quotes import Source
+
+
+class Source(StrEnum):
+    """Of a price, best first."""
+
+    BINANCE_WS = "BINANCE_WS"
+    BINANCE_REST = "BINANCE_REST"
+    LAST_TRADE = "LAST_TRADE"
+
+    @property
+    def outside(self) -> bool:
+        return self is not Source.LAST_TRADE
 
 
 class Price(models.Model):

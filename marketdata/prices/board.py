@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from marketdata.models.prices import Source
 from marketdata.prices.choice import NEVER, Choice, View
-from marketdata.prices.quotes import Quote, Source
+from marketdata.prices.quotes import Quote
 
 PAUSE = 0.1
 LIFE = 1.0

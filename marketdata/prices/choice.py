@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from marketdata.prices.quotes import Quote, Source
+from marketdata.models.prices import Source
+from marketdata.prices.quotes import Quote
 
 NEVER = float("-inf")
 

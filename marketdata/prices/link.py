@@ -12,7 +12,7 @@ import time
 import structlog
 
 from exchange import metrics
-from marketdata.prices.quotes import Source
+from marketdata.models.prices import Source
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds
 QUIET = 60.0  # seconds between two lines about rubbish

@@ -17,8 +17,9 @@ import msgspec
 import structlog
 
 from exchange.times import now_text
+from marketdata.models.prices import Source
 from marketdata.prices.link import Link
-from marketdata.prices.quotes import Gate, Quote, Source, parse
+from marketdata.prices.quotes import Gate, Quote, parse
 from marketdata.prices.stream import Tell
 
 EVERY = 1.0  # seconds

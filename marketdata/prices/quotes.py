@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from enum import StrEnum
 from typing import NamedTuple
 
 from exchange.base.decimals import plain
@@ -17,18 +16,6 @@ PLACES = 18
 LASTING = 3.0  # seconds after which a jump is believed
 
 _PLAIN = re.compile(r"[0-9]{1,15}(\.[0-9]{1,40})?", re.ASCII)
-
-
-class Source(StrEnum):
-    """Best first."""
-
-    BINANCE_WS = "BINANCE_WS"
-    BINANCE_REST = "BINANCE_REST"
-    LAST_TRADE = "LAST_TRADE"
-
-    @property
-    def outside(self) -> bool:
-        return self is not Source.LAST_TRADE
 
 
 class Quote(NamedTuple):

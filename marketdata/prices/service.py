@@ -17,11 +17,12 @@ import psycopg
 import structlog
 
 from exchange.redis import cancelled
+from marketdata.models.prices import Source
 from marketdata.prices.board import PAUSE, Board
 from marketdata.prices.own import OwnTrades
 from marketdata.prices.poll import Poll
 from marketdata.prices.publisher import Publisher
-from marketdata.prices.quotes import Quote, Source
+from marketdata.prices.quotes import Quote
 from marketdata.prices.store import Store
 from marketdata.prices.stream import SILENCE, Stream
 

@@ -23,9 +23,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from exchange.times import now_text
+from marketdata.models.prices import Source
 from marketdata.prices.choice import NEVER
 from marketdata.prices.link import Link
-from marketdata.prices.quotes import Gate, Quote, Source, parse
+from marketdata.prices.quotes import Gate, Quote, parse
 
 SILENCE = 15.0  # seconds
 STEADY = 10.0  # seconds of life after which the next try comes soon

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketdata.models.prices import Source
 from marketdata.prices.board import LIFE, PAUSE, Board, Listed, News
 from marketdata.prices.choice import Choice
-from marketdata.prices.quotes import LASTING, Gate, Quote, Source, parse
+from marketdata.prices.quotes import LASTING, Gate, Quote, parse
 
 WS, REST, OWN = Source.BINANCE_WS, Source.BINANCE_REST, Source.LAST_TRADE
 PATIENCE = {WS: 5.0, REST: 3.0, OWN: 4.0}
