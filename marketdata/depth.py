@@ -8,8 +8,8 @@ import msgspec
 
 from marketdata import selectors
 from marketdata.candles import intervals
-from marketdata.markets import Market, markets
 from marketdata.models import DepthSnapshot
+from marketdata.models.markets import Market, markets
 from marketdata.selectors import BookView
 
 LEVELS = 50  # a side

@@ -17,8 +17,8 @@ from msgspec import UNSET, Meta, UnsetType
 from exchange.base.decimals import plain
 from marketdata.candles import selectors
 from marketdata.candles.selectors import Candle
-from marketdata.markets import Market
 from marketdata.models import Interval
+from marketdata.models.markets import Market
 
 MOST_BARS = 5000
 KIND = "crypto"

@@ -9,9 +9,8 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from exchange.errors import Problem
 from exchange.query import Query
-from marketdata import markets
-from marketdata.markets import Market
-from marketdata.models import Interval
+from marketdata.models import Interval, markets
+from marketdata.models.markets import Market
 
 SYMBOL = OpenApiParameter(
     "symbol",

@@ -19,9 +19,10 @@ from exchange.errors import CONTENT_TYPE, Problem
 from exchange.members import branding
 from exchange.query import Query
 from exchange.schema import ProblemBody, answers, component, list_of
-from marketdata import markets, udf
+from marketdata import udf
 from marketdata.api import reading
-from marketdata.markets import Market
+from marketdata.models import markets
+from marketdata.models.markets import Market
 
 FOUND, MOST_FOUND = 30, 100
 MOST_ASKED = 999_999  # bars; at most udf.MOST_BARS are given

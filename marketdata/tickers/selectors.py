@@ -17,7 +17,7 @@ from django.db import connection
 from exchange.base.decimals import plain, plain_or_none
 from exchange.redis import Circuit, client
 from marketdata.candles.statistics import Statistics, statistics
-from marketdata.markets import Market, markets
+from marketdata.models.markets import Market, markets
 from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
 from matching.stream import TOPS

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from marketdata import depth, markets, selectors
-from marketdata.models import DepthSnapshot
+from marketdata import depth, selectors
+from marketdata.models import DepthSnapshot, markets
 from tests.market import SYMBOL, Desk, open_desk
 
 pytestmark = pytest.mark.django_db(transaction=True)

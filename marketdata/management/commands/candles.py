@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from marketdata.candles.aggregate import aggregate
 from marketdata.candles.rebuild import TradesMissing, rebuild
-from marketdata.markets import Market, market, markets
+from marketdata.models.markets import Market, market, markets
 
 
 class Command(BaseCommand):
