@@ -37,8 +37,9 @@ from matching.models import SymbolGroup
 from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
 from matching.worker import Worker
 from trading import amendments, candidates
-from trading.acceptance import Accepted, Change, accept
+from trading.acceptance import accept
 from trading.accounts import account_book, deposit
+from trading.batch import Accepted, Change
 from trading.catalog import Market, catalog
 from trading.models import Account, Asset, FeeSchedule, Instrument, Order
 from trading.partitions import TABLES

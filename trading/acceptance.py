@@ -12,19 +12,18 @@ matcher has come to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
-from exchange.audit.origin import Origin, current
 from exchange.database import NULL, Transaction, array, escape, transaction
 from exchange.events import outbox
-from matching.codec import Envelope, encode
+from matching.codec import encode
 from matching.core.scale import minor_text
 from matching.core.types import Reason, Side
 from trading import messages, trail
+from trading.batch import Accepted, Change
 from trading.candidates import AT_MARKET, Candidate
 from trading.wallet import funding
 
@@ -59,35 +58,6 @@ _TERMS = """
      WHERE o.id = ANY (%s::uuid[])"""
 
 _TAKE_BACK = "DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])"
-
-
-@dataclass(slots=True)
-class Change:
-    """A command on what exists already.
-
-    An amendment names the account and what it holds there beyond its order's hold, and the order's bound (ticks)
-    and quantity (lots) that this was reckoned from: if they are others by now, it is refused.
-    """
-
-    group: str
-    envelope: Envelope
-    order_id: str | None = None
-    hold_account: int | None = None
-    hold: int = 0
-    hold_scale: int = 0
-    reckoned_from: tuple[int, int] | None = None
-    refused: str = ""
-    origin: Origin = field(default_factory=current)
-
-
-@dataclass(slots=True)
-class Accepted:
-    """What a batch came to; a candidate is in exactly one of the three lists."""
-
-    created_at: str
-    pending: list[Candidate] = field(default_factory=list)
-    rejected: list[Candidate] = field(default_factory=list)
-    known: list[Candidate] = field(default_factory=list)
 
 
 def accept(

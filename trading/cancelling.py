@@ -21,7 +21,8 @@ from matching.codec import Envelope, decode_envelope
 from matching.core.commands import CancelAll
 from matching.core.types import Reason
 from trading import trail
-from trading.acceptance import Change, write_changes
+from trading.acceptance import write_changes
+from trading.batch import Change
 from trading.catalog import catalog
 from trading.dispatch import Dispatcher
 from trading.models import Order

@@ -31,7 +31,8 @@ from exchange.members.session import Member
 from matching.codec import Envelope, OrderUpdate, Reply
 from matching.core.commands import Amend, AnyCommand, Cancel, CancelAll
 from trading import amendments, orders
-from trading.acceptance import Accepted, Change, accept
+from trading.acceptance import accept
+from trading.batch import Accepted, Change
 from trading.candidates import Candidate, prepare
 from trading.catalog import Market, catalog
 from trading.dispatch import Dispatcher

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -29,11 +29,9 @@ from exchange.audit.origin import Origin
 from exchange.database import Transaction, array
 from matching.codec import Envelope
 from matching.core.commands import Amend, Cancel, CancelAll, Halt, Place, Trigger
+from trading.batch import Accepted, Change
+from trading.candidates import Candidate
 from trading.catalog import Market, catalog
-
-if TYPE_CHECKING:
-    from trading.acceptance import Accepted, Change
-    from trading.candidates import Candidate
 
 Line = tuple[Any, ...]
 Requests = dict[int, tuple[Origin, str, list[Line]]]  # by the origin's identity: origin, trace id, commands

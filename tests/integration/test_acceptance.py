@@ -11,7 +11,7 @@ import pytest
 from exchange.database import connect
 from matching.core.types import Reason
 from tests.market import GROUP, Desk, open_desk
-from trading import acceptance, candidates, orders
+from trading import acceptance, batch, candidates, orders
 from trading.acceptance import accept
 from trading.models import ClientOrder, Order
 
@@ -55,7 +55,7 @@ def test_intakes_that_race_for_the_same_funds_never_hold_them_twice(desk: Desk) 
     alice = desk.user(USDT="1000")
     member = desk.member(alice)
     all_have_read = threading.Barrier(4)
-    results: list[acceptance.Accepted] = []
+    results: list[batch.Accepted] = []
     errors: list[BaseException] = []
 
     def intake(number: int) -> None:
@@ -89,7 +89,7 @@ def test_funds_that_went_after_they_were_read_are_found_missing_at_commit(
     attempts: list[bool] = []
     plain = acceptance._accept
 
-    def overtaken(*args: object, locked: bool) -> acceptance.Accepted:
+    def overtaken(*args: object, locked: bool) -> batch.Accepted:
         attempts.append(locked)
         accepted = plain(*args, locked=locked)  # type: ignore[arg-type]
         if not locked:

@@ -31,7 +31,8 @@ from risk.gate import Refusal
 from risk.models import Block, DeadMan, Limit, Score
 from tests.market import SYMBOL, Desk, open_desk, sql
 from trading import amendments, gatekeeper
-from trading.acceptance import Accepted, accept
+from trading.acceptance import accept
+from trading.batch import Accepted
 from trading.cancelling import cancel_due
 from trading.candidates import prepare
 from trading.dispatch import Dispatcher

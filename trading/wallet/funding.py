@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import structlog
 from django.db.models import F
@@ -16,14 +15,12 @@ from matching.core.types import Reason, Side
 from trading import ledger
 from trading.accounts import account_book
 from trading.amendments import Terms
+from trading.batch import Accepted
+from trading.candidates import Candidate
 from trading.catalog import AssetView
 from trading.models import ClientOrder, Order, Reservation
 from trading.models import Transaction as LedgerTransaction
 from trading.wallet.client import WalletUnavailable, wallet
-
-if TYPE_CHECKING:
-    from trading.acceptance import Accepted
-    from trading.candidates import Candidate
 
 log = structlog.get_logger(__name__)
 
