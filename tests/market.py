@@ -258,7 +258,7 @@ class Desk:
 
 
 def amendments_change(order: Order, terms: amendments.Terms) -> Change:
-    """As `intake.amend` makes it."""
+    """As `amend.amend_order` makes it."""
     command = Amend(uuid7(), order.instrument_id, str(order.pk), terms.bound, terms.quantity)
     change = Change(GROUP, Envelope(command, "trace-amend"), str(order.pk))
     change.hold_account, change.reckoned_from = order.hold_account_id, terms.reckoned_from

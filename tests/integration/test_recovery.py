@@ -29,11 +29,14 @@ from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
 from tests.market import GROUP, Desk, eventually, open_desk, running, sql
 from trading import candidates, dispatch, intake, lost, recovery
+from trading.amend import amend_order
 from trading.blotter import Blotter, Sheet, Working
+from trading.cancel import cancel_order
 from trading.catalog import Market, catalog
-from trading.intake import ChangeOutcome, Outcome
+from trading.change import ChangeOutcome
 from trading.models import Instrument, Order, PendingCommand, Trade
 from trading.pending import sent_again
+from trading.place import Outcome, place_orders
 from trading.settlement import GroupSettlement
 from trading.verify import report
 
@@ -249,8 +252,8 @@ def test_a_crash_between_commit_and_reply_loses_nothing_and_repeats_nothing(door
     alice, bob = door.user(USDT="1000"), door.user(BTC="10")
     settlement = DiesAfterCommit(GROUP, door.settlement._connect)
     with running(worker_of(door, settlement)):
-        _, (sold,) = intake.place([door.draft(bob, "SELL", "1", "100")], door.member(bob), cost=1)
-        _, (bought,) = intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
+        _, (sold,) = place_orders([door.draft(bob, "SELL", "1", "100")], door.member(bob), cost=1)
+        _, (bought,) = place_orders([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
     assert settlement.died
     assert (sold.outcome, bought.outcome) == (Outcome.CREATED, Outcome.CREATED)
     assert bought.order is not None and bought.order.status == "FILLED"
@@ -262,9 +265,9 @@ def test_a_crash_before_the_commit_loses_nothing_and_repeats_nothing(door: Desk)
     """PostgreSQL ends the worker's session; what was sent meanwhile is settled by the next one."""
     alice = door.user(USDT="1000")
     with running(door.worker):
-        intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
+        place_orders([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
         sql(f"SELECT pg_terminate_backend(pid) {SESSIONS}", "exchange test matcher")
-        _, (placed,) = intake.place([door.draft(alice, "BUY", "1", "90")], door.member(alice), cost=1)
+        _, (placed,) = place_orders([door.draft(alice, "BUY", "1", "90")], door.member(alice), cost=1)
     assert placed.outcome in (Outcome.CREATED, Outcome.PENDING)
     with running(door.worker):
         eventually(lambda: not Order.objects.filter(status="PENDING").exists())
@@ -278,7 +281,7 @@ def test_the_next_worker_goes_on_where_the_last_one_stopped(door: Desk) -> None:
     alice = door.user(USDT="1000")
     with running(door.worker):
         eventually(lambda: door.client.exists(f"matcher:{GROUP}"))
-        intake.place([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
+        place_orders([door.draft(alice, "BUY", "1", "100")], door.member(alice), cost=1)
     assert Checkpoint.objects.get().position != "0-0"
     waiting = door.place(alice, "BUY", "1", "90")
     stream.send(door.client, {GROUP: [waiting]})
@@ -306,14 +309,14 @@ def without_redis(door: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]
 def test_orders_are_matched_without_redis(without_redis: Desk) -> None:
     desk = without_redis
     alice, bob = desk.user(USDT="1000"), desk.user(BTC="10")
-    _, (sold,) = intake.place([desk.draft(bob, "SELL", "3", "100")], desk.member(bob), cost=1)
-    _, (bought,) = intake.place([desk.draft(alice, "BUY", "1")], desk.member(alice), cost=1)
+    _, (sold,) = place_orders([desk.draft(bob, "SELL", "3", "100")], desk.member(bob), cost=1)
+    _, (bought,) = place_orders([desk.draft(alice, "BUY", "1")], desk.member(alice), cost=1)
     assert sold.order is not None and bought.order is not None
     assert (sold.order.status, bought.order.status) == ("OPEN", "FILLED")
-    amended = intake.amend(desk.member(bob), sold.order.order_id, price=9000, quantity=None, trace_id="t")
+    amended = amend_order(desk.member(bob), sold.order.order_id, price=9000, quantity=None, trace_id="t")
     assert amended.outcome is ChangeOutcome.DONE and amended.order is not None
     assert (amended.order.price, amended.order.status) == ("90", "PARTIALLY_FILLED")
-    cancelled = intake.cancel(bob, sold.order.order_id, "t")
+    cancelled = cancel_order(bob, sold.order.order_id, "t")
     assert cancelled.outcome is ChangeOutcome.DONE and cancelled.order is not None
     assert cancelled.order.status == "CANCELLED"
     assert desk.balance(bob, "BTC") == (9, 0)
@@ -324,7 +327,7 @@ def test_everything_in_the_inbox_is_applied_once_and_in_order(without_redis: Des
     desk = without_redis
     alice = desk.user(USDT="1000")
     drafts = [desk.draft(alice, "BUY", "0.1", str(100 - number)) for number in range(30)]
-    _, placed = intake.place(drafts, desk.member(alice), cost=1)
+    _, placed = place_orders(drafts, desk.member(alice), cost=1)
     assert {each.outcome for each in placed} == {Outcome.CREATED}
     orders = Order.objects.order_by("number")
     assert [order.priority for order in orders] == list(range(1, 31))
@@ -371,7 +374,7 @@ def test_lost_commands_are_found_and_applied_once(door: Desk) -> None:
     with running(door.worker):
         eventually(lambda: not lost_commands())
         stream.send(door.client, found)
-        _, (marker,) = intake.place([door.draft(alice, "BUY", "1", "70")], door.member(alice), cost=1)
+        _, (marker,) = place_orders([door.draft(alice, "BUY", "1", "70")], door.member(alice), cost=1)
     assert marker.outcome is Outcome.CREATED
     assert Checkpoint.objects.get().sequence == 6
     assert [order.status for order in Order.objects.order_by("number")] == [
@@ -400,7 +403,7 @@ def test_a_cancel_brings_the_lost_order_along(door: Desk) -> None:
     with running(door.worker):
         eventually(lambda: door.client.exists(f"matcher:{GROUP}"))
         order = door.place(alice, "BUY", "1", "100").command.id
-        cancelled = intake.cancel(alice, order, "t")
+        cancelled = cancel_order(alice, order, "t")
     assert cancelled.outcome is ChangeOutcome.DONE
     assert door.order(order).status == "CANCELLED"
     assert JournalBatch.objects.count() == 1

@@ -34,10 +34,12 @@ from exchange.members.models import User
 from matching.core.types import TimeInForce
 from tests.market import Desk, eventually, open_desk, running, sql
 from tests.simulation.wallet.service import TOKEN, Service, wait_for
-from trading import intake, selectors, tasks
-from trading.intake import ChangeOutcome, Outcome
+from trading import change, intake, selectors, tasks
+from trading.cancel import cancel_all_orders, cancel_order
+from trading.change import ChangeOutcome
 from trading.management.commands import reconcile_wallet
 from trading.models import Account, Order, Posting, Reservation
+from trading.place import Outcome, Placed, place_orders
 from trading.verify import check
 from trading.wallet import client, closing, funding
 from trading.wallet import reconcile as reconciling
@@ -111,14 +113,12 @@ def customer(desk: Desk, service: Service, **funds: str) -> str:
     return user
 
 
-def place(
-    desk: Desk, user: str, side: str, quantity: str, price: str | None = None, **more: Any
-) -> intake.Placed:
-    _, (placed,) = intake.place([desk.draft(user, side, quantity, price, **more)], desk.member(user), cost=1)
+def place(desk: Desk, user: str, side: str, quantity: str, price: str | None = None, **more: Any) -> Placed:
+    _, (placed,) = place_orders([desk.draft(user, side, quantity, price, **more)], desk.member(user), cost=1)
     return placed
 
 
-def order_id(placed: intake.Placed) -> str:
+def order_id(placed: Placed) -> str:
     assert placed.order is not None
     return placed.order.order_id
 
@@ -185,7 +185,7 @@ def test_what_trades_take_is_consumed_and_the_rest_goes_back(
     assert service.balance(alice, "USDT") == (700, 120)
     assert service.balance(alice, "BTC") == (Decimal("1.996"), 0)  # 0.2 % fee
     assert findings() == []
-    intake.cancel(alice, bought, "t")
+    cancel_order(alice, bought, "t")
     at_rest(service, closer, alice, bob)
     assert service.balance(alice, "USDT") == (820, 0)
     assert service.balance(bob, "USDT") == (Decimal("179.82"), 0)  # 0.1 % fee
@@ -205,13 +205,13 @@ def test_a_batch_is_one_request_and_each_order_is_answered_on_its_own(
     service.misbehave("/v1/reserve-many", "error_before", count=2)  # a second request would fail for good
     drafts = [matched.draft(alice, "BUY", "1", "100") for _ in range(3)]
     with pytest.raises(WalletUnavailable):
-        intake.place(drafts, matched.member(alice), cost=1)
-    _, placed = intake.place(drafts, matched.member(alice), cost=1)
+        place_orders(drafts, matched.member(alice), cost=1)
+    _, placed = place_orders(drafts, matched.member(alice), cost=1)
     assert [each.outcome for each in placed] == [Outcome.CREATED, Outcome.CREATED, Outcome.REJECTED]
     assert placed[2].order is not None and placed[2].order.reason == "INSUFFICIENT_FUNDS"
     states = sorted(Reservation.objects.values_list("state", flat=True))
     assert states == ["HELD", "HELD", "REFUSED", "RELEASING", "RELEASING", "RELEASING"]
-    intake.cancel_all(alice, None, "t")
+    cancel_all_orders(alice, None, "t")
     at_rest(service, closer, alice)
     assert service.balance(alice, "USDT") == (250, 0)
 
@@ -228,7 +228,7 @@ def test_an_order_that_never_rests_gives_all_back(matched: Desk, service: Servic
         placed = place(matched, alice, "BUY", "1", **each)
         assert placed.order is not None and placed.order.status in ("REJECTED", "CANCELLED")
         assert state(order_id(placed)) == "HELD"
-    intake.cancel(bob, rest, "t")
+    cancel_order(bob, rest, "t")
     at_rest(service, closer, alice, bob)
     assert service.balance(alice, "USDT") == (1000, 0)
 
@@ -243,9 +243,9 @@ def test_the_same_order_again_needs_no_funds_and_no_service(
     service.behave()
     assert again.outcome is Outcome.DUPLICATE and order_id(again) == order_id(first)
     draft = matched.draft(alice, "BUY", "0.1", "1", client_order_id="two")
-    _, both = intake.place([draft, draft], matched.member(alice), cost=1)
+    _, both = place_orders([draft, draft], matched.member(alice), cost=1)
     assert {each.outcome for each in both} == {Outcome.REJECTED, Outcome.DUPLICATE}
-    intake.cancel_all(alice, None, "t")
+    cancel_all_orders(alice, None, "t")
     at_rest(service, closer, alice)
 
 
@@ -255,8 +255,8 @@ def test_an_amendment_holds_no_more_than_was_reserved(
     alice = customer(matched, service, USDT="1000")
     order, member = order_id(place(matched, alice, "BUY", "2", "100")), matched.member(alice)
 
-    def amend(price: int) -> intake.Changed:
-        return intake.amend(member, order, price=price * 100, quantity=None, trace_id="t")
+    def amend(price: int) -> change.Changed:
+        return amend.amend(member, order, price=price * 100, quantity=None, trace_id="t")
 
     grown = amend(101)
     assert (grown.outcome, grown.reason) == (ChangeOutcome.REFUSED, "HOLD_CANNOT_GROW")
@@ -265,7 +265,7 @@ def test_an_amendment_holds_no_more_than_was_reserved(
     assert amend(100).outcome is ChangeOutcome.DONE
     assert local(alice) == [(0, 200)]
     assert amend(90).outcome is ChangeOutcome.DONE
-    intake.cancel(alice, order, "t")
+    cancel_order(alice, order, "t")
     at_rest(service, closer, alice)
     assert service.balance(alice, "USDT") == (1000, 0)
 
@@ -315,7 +315,7 @@ def test_a_service_that_is_away_refuses_orders_at_once_and_is_tried_again(
             placed = place(matched, alice, "BUY", "1", "100")
         except WalletUnavailable:
             time.sleep(0.05)
-    intake.cancel(alice, order_id(placed), "t")
+    cancel_order(alice, order_id(placed), "t")
     at_rest(service, closer, alice)
     assert service.balance(alice, "USDT") == (1000, 0)
 
@@ -329,7 +329,7 @@ def test_a_request_that_fails_once_is_sent_again_and_takes_effect_once(
         order = order_id(place(matched, alice, "BUY", "1", "100"))
         assert service.balance(alice, "USDT") == (900, 100)
         service.misbehave("/v1/release-many", mode)
-        intake.cancel(alice, order, "t")
+        cancel_order(alice, order, "t")
         closer.run()
         assert service.balance(alice, "USDT") == (1000, 0)
     at_rest(service, closer, alice)
@@ -457,7 +457,7 @@ def test_web_is_killed_after_its_commit(desk: Desk, service: Service, closer: Cl
     assert findings() == []
     with running(desk.worker):
         eventually(lambda: desk.order(str(order.pk)).status == "OPEN")
-        intake.cancel(alice, str(order.pk), "t")
+        cancel_order(alice, str(order.pk), "t")
     at_rest(service, closer, alice)
     assert service.balance(alice, "USDT") == (1000, 0)
 
@@ -492,7 +492,7 @@ def test_the_sweep_is_killed(desk: Desk, service: Service, closer: Closer, point
     with running(desk.worker):
         place(desk, bob, "SELL", "0.5", "100")
         bought = order_id(place(desk, alice, "BUY", "1", "100"))
-        intake.cancel(alice, bought, "t")
+        cancel_order(alice, bought, "t")
     if point == "posting":
         with standing("trading_posting") as somebody_waits, step("sweep"):
             somebody_waits()
@@ -521,7 +521,7 @@ def test_the_service_is_killed_and_comes_back_with_all_it_had(
     service.kill()
     with pytest.raises(WalletUnavailable):
         place(matched, alice, "BUY", "1", "100")
-    intake.cancel(alice, resting, "t")  # needs no wallet
+    cancel_order(alice, resting, "t")  # needs no wallet
     with pytest.raises(WalletUnavailable):
         closer.run()
     assert state(resting) == "RELEASING"
@@ -587,7 +587,7 @@ def test_a_release_that_the_service_lost_is_found_and_repeated(
 ) -> None:
     alice, bought = a_market(matched, service)
     settle(service)
-    intake.cancel(alice, bought, "t")
+    cancel_order(alice, bought, "t")
     closer.close()
     sql("UPDATE trading_reservation SET state = 'RELEASED' WHERE id = %s", bought)
     closer.release()
@@ -603,7 +603,7 @@ def test_what_the_service_refuses_to_release_waits_for_people_and_holds_up_nothi
     alice = customer(matched, service, USDT="1000")
     stuck, other = (order_id(place(matched, alice, "BUY", "1", "100")) for _ in range(2))
     service.correct("UPDATE reservation SET state = 'RELEASED' WHERE id = ?", stuck)
-    intake.cancel_all(alice, None, "t")
+    cancel_all_orders(alice, None, "t")
     closer.run()
     closer.run()
     assert (state(stuck), state(other)) == ("RELEASING", "RELEASED")
@@ -623,7 +623,7 @@ def test_an_order_without_funds_is_found(matched: Desk, service: Service, closer
     service.act("/v1/release-many", {"reservation_id": bought, "amount": "100"})
     assert findings() == [Finding("unfunded", bought, "HELD here, RELEASED there")]
     assert command("--repair")[0] == 1
-    intake.cancel(alice, bought, "t")
+    cancel_order(alice, bought, "t")
     at_rest(service, closer, alice)
 
 
@@ -689,7 +689,7 @@ def test_verify_names_what_is_broken(matched: Desk, service: Service, closer: Cl
     for statement, broken in DAMAGE:
         first = damaged("reservations_of_orders", statement, bought)
         assert first is not None and broken in first
-    intake.cancel(alice, bought, "t")
+    cancel_order(alice, bought, "t")
     closer.close()
     statement = (
         "UPDATE trading_posting SET amount = amount + 1 WHERE amount = -100 AND transaction_id ="

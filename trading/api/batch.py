@@ -12,13 +12,13 @@ from exchange.api import ApiRequest, ApiView, allowed, answer, charge, raw_body
 from exchange.decoding import invalid
 from exchange.errors import FieldError
 from exchange.schema import answers, json
-from trading import intake
 from trading.api import examples, outcomes
 from trading.api.document import load
 from trading.api.orders import may_write
 from trading.api.parse import Reader, read_order
 from trading.api.schema import RATE_FIELDS, order_problems
 from trading.api.shapes import BatchAnswer, BatchItem, PlaceOrders
+from trading.place import Placed, place_orders
 from trading.shapes import Draft
 
 MAX_ORDERS = 100
@@ -48,7 +48,7 @@ class BatchView(ApiView):
         read = [read_order(raw, member.user_id, request.trace_id) for raw in orders]
         drafts = [draft for draft in read if isinstance(draft, Draft)]
         if drafts:
-            allowance, placed = intake.place(drafts, member, cost=len(orders))
+            allowance, placed = place_orders(drafts, member, cost=len(orders))
             fields = allowed(allowance, len(orders))
         else:
             fields, placed = charge(member, len(orders)), []
@@ -57,7 +57,7 @@ class BatchView(ApiView):
         return answer(BatchAnswer(items), headers=fields)
 
 
-def _item(read: Draft | list[FieldError], results: Iterator[intake.Placed], trace_id: str) -> BatchItem:
+def _item(read: Draft | list[FieldError], results: Iterator[Placed], trace_id: str) -> BatchItem:
     outcome = invalid(read) if isinstance(read, list) else outcomes.placed(next(results))
     return outcomes.item(outcome, trace_id)
 

@@ -16,13 +16,16 @@ from exchange.members.session import Member
 from exchange.query import Query
 from exchange.schema import answers, json
 from risk import deadman
-from trading import intake, selectors
+from trading import selectors
+from trading.amend import amend_order
 from trading.api import examples, outcomes, reading
 from trading.api.document import load
 from trading.api.parse import read_amendment, read_order
 from trading.api.schema import RATE_FIELDS, order_problems
 from trading.api.shapes import AmendOrder, CancelAfter, CancelledOrders, DeadManSwitch, OrderPage, PlaceOrder
+from trading.cancel import cancel_all_orders, cancel_order
 from trading.catalog import catalog
+from trading.place import place_orders
 from trading.shapes import OrderView as OrderBody
 from trading.status import Status
 
@@ -62,7 +65,7 @@ class OrdersView(ApiView):
         if isinstance(draft, list):
             charge(member, 1)
             raise invalid(draft)
-        allowance, results = intake.place([draft], member, cost=1)
+        allowance, results = place_orders([draft], member, cost=1)
         fields = allowed(allowance, 1)
         placed = outcomes.placed(results[0])
         if isinstance(placed, Problem):
@@ -118,7 +121,7 @@ class OrdersView(ApiView):
         query = Query(request)
         market = reading.market(query)
         query.check()
-        cancelled, late = intake.cancel_all(member.user_id, market, request.trace_id)
+        cancelled, late = cancel_all_orders(member.user_id, market, request.trace_id)
         return answer(CancelledOrders(cancelled), 202 if late else 200)
 
 
@@ -177,7 +180,7 @@ class OrderView(ApiView):
         if isinstance(terms, list):
             raise invalid(terms)
         price, quantity = terms
-        result = intake.amend(
+        result = amend_order(
             member, order.order_id, price=price, quantity=quantity, trace_id=request.trace_id
         )
         status, changed = outcomes.changed(result)
@@ -196,7 +199,7 @@ class OrderView(ApiView):
     )
     def delete(self, request: ApiRequest, order_id: str) -> HttpResponse:
         member = may_write(request)
-        result = intake.cancel(member.user_id, str(_identifier(order_id)), request.trace_id)
+        result = cancel_order(member.user_id, str(_identifier(order_id)), request.trace_id)
         status, order = outcomes.changed(result)
         return answer(order, status)
 

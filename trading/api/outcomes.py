@@ -8,7 +8,8 @@ from exchange.errors import Problem
 from matching.core.types import Reason
 from risk.gate import Refusal
 from trading.api.shapes import BatchItem
-from trading.intake import Changed, ChangeOutcome, Outcome, Placed
+from trading.change import Changed, ChangeOutcome
+from trading.place import Outcome, Placed
 from trading.shapes import OrderView
 
 STATUS = {Outcome.CREATED: 201, Outcome.DUPLICATE: 200, Outcome.PENDING: 202}

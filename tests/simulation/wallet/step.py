@@ -16,15 +16,15 @@ import django
 def place(user_id: str, body: str) -> None:
     from exchange.members.models import User
     from exchange.members.session import Member
-    from trading import intake
     from trading.api.parse import read_order
+    from trading.place import place_orders
     from trading.shapes import Draft
 
     user = User.objects.get(pk=user_id)
     member = Member(user_id, str(user.institution_id), user.role, frozenset(user.permissions), 1_000_000)
     draft = read_order(json.loads(body), user_id, "step")
     assert isinstance(draft, Draft), draft
-    _, (placed,) = intake.place([draft], member, cost=1)
+    _, (placed,) = place_orders([draft], member, cost=1)
     print(placed.outcome.value, flush=True)
 
 
