@@ -36,7 +36,7 @@ from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Si
 from matching.models import SymbolGroup
 from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
 from matching.worker import Worker
-from trading import amendments, candidates
+from trading import amendments, candidates, fee_rates
 from trading.acceptance import accept
 from trading.accounts import account_book, deposit
 from trading.batch import Accepted, Change
@@ -313,7 +313,7 @@ def forget() -> None:
     catalog.forget()
     account_book.forget()
     session.forget()
-    candidates._fees._read_at = float("-inf")
+    fee_rates._kept._read_at = float("-inf")
 
 
 @contextmanager

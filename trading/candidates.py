@@ -7,36 +7,26 @@ opened at first need). The last word on funds has `trading.acceptance`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-
-import redis
-from django.db.models import Max, Min
 
 from exchange.audit.origin import current
 from exchange.ids import uuid7
 from exchange.members.session import Member
-from exchange.redis import Circuit, client
 from matching.codec import Envelope, Ticket
 from matching.core.commands import Place
 from matching.core.scale import PPM
 from matching.core.types import MarketStatus, OrderType, Reason, Side
-from matching.stream import read_tops
 from risk.counts import unit_places
 from risk.gate import Ask, Refusal
+from trading import fee_rates
 from trading.accounts import account_book
+from trading.best_prices import Top, best_prices
 from trading.catalog import Market
-from trading.fees import in_force
-from trading.models import Order
 from trading.shapes import Draft
-from trading.status import RESTING
 
-FEE_KEEP_SECONDS = 1.0
 REFUSING = frozenset({MarketStatus.HALTED, MarketStatus.CANCEL_ONLY})
 AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP})
-
-Top = tuple[int, int]  # best bid and ask in ticks, 0 for an empty side
 
 
 class Candidate:
@@ -71,7 +61,7 @@ class Candidate:
         self.hold_account = account_book.of_user(draft.user_id, institution, pays.id)
         self.receive_account = account_book.of_user(draft.user_id, institution, gets.id)
         self.fee_account = account_book.of_fees(institution, gets.id)
-        self.maker_rate, self.taker_rate = _fees.rates(institution, market.id)
+        self.maker_rate, self.taker_rate = fee_rates.rates(institution, market.id)
         self.bound = _bound(draft, tops)
         self.wallet_account = 0  # that funds come from which a bank's own wallet has reserved
         self.reason: Reason | Refusal | None = None
@@ -146,30 +136,6 @@ def ask_of(
     )
 
 
-def best_prices(markets: Iterable[Market]) -> dict[int, Top]:
-    """Best prices as of the last settlement, from Redis or, if it is away or does not know, from
-    PostgreSQL."""
-    wanted = [market.id for market in markets]
-    if not wanted:
-        return {}
-    tops: dict[int, Top] = {}
-    if not _circuit.away():
-        try:
-            tops = read_tops(client(), wanted)
-            _circuit.works()
-        except redis.RedisError as error:
-            _circuit.failed(error)
-    return {market.id: tops.get(market.id) or _top_in_database(market) for market in markets}
-
-
-def _top_in_database(market: Market) -> Top:
-    open_orders = Order.objects.filter(instrument_id=market.id, closed_at__isnull=True, status__in=RESTING)
-    bid = open_orders.filter(side="BUY").aggregate(best=Max("price"))["best"]
-    ask = open_orders.filter(side="SELL").aggregate(best=Min("price"))["best"]
-    ticks = [market.scale.to_ticks(price) or 0 if price is not None else 0 for price in (bid, ask)]
-    return ticks[0], ticks[1]
-
-
 def _bound(draft: Draft, tops: dict[int, Top]) -> int:
     """The worst price the order may trade at, in ticks; 0 for a market order with nobody to trade with.
 
@@ -186,30 +152,3 @@ def _bound(draft: Draft, tops: dict[int, Top]) -> int:
     if draft.side is Side.BUY:
         return reference * (PPM + collar) // PPM
     return -(-reference * (PPM - collar) // PPM)
-
-
-class _Fees:
-    """Fee rates in millionths by institution and instrument, read anew each second."""
-
-    def __init__(self) -> None:
-        self._rates: dict[tuple[str, int | None], tuple[int, int]] = {}
-        self._read_at = float("-inf")
-
-    def rates(self, institution: str, instrument: int) -> tuple[int, int]:
-        """Maker and taker rate: the instrument's own schedule, else the institution's general one, else
-        none."""
-        if time.monotonic() - self._read_at >= FEE_KEEP_SECONDS:
-            self._rates = {
-                (str(row.institution_id), row.instrument_id): (
-                    int(row.maker.scaleb(6)),
-                    int(row.taker.scaleb(6)),
-                )
-                for row in in_force()
-                if row.maker is not None and row.taker is not None
-            }
-            self._read_at = time.monotonic()
-        return self._rates.get((institution, instrument)) or self._rates.get((institution, None)) or (0, 0)
-
-
-_fees = _Fees()
-_circuit = Circuit()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from exchange.base.decimals import plain
 from exchange.members.models import User
+from trading import fee_rates
 from trading.catalog import catalog
-from trading.fees import in_force
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -17,15 +19,15 @@ class Rates(msgspec.Struct, frozen=True):
     taker: str
 
 
-NONE = Rates("0", "0")
-
-
 def of(user: User) -> dict[str, Rates]:
-    """By symbol: the instrument's own schedule, else the institution's general one, else no fees."""
-    schedules = {
-        row.instrument_id: Rates(plain(row.maker), plain(row.taker))
-        for row in in_force().filter(institution=user.institution_id)
-        if row.maker is not None and row.taker is not None
-    }
-    general = schedules.get(None, NONE)
-    return {market.symbol: schedules.get(market.id, general) for market in catalog.markets()}
+    """By symbol."""
+    schedules, institution = fee_rates.read(), str(user.institution_id)
+    found = {}
+    for market in catalog.markets():
+        maker, taker = fee_rates.find(schedules, institution, market.id)
+        found[market.symbol] = Rates(_fraction(maker), _fraction(taker))
+    return found
+
+
+def _fraction(millionths: int) -> str:
+    return plain(Decimal(millionths).scaleb(-6))
