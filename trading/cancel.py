@@ -7,6 +7,7 @@ from typing import NamedTuple
 from exchange.ids import uuid7
 from matching.codec import Envelope
 from matching.core.commands import Cancel, CancelAll
+from matching.order_view import OrderView
 from trading import orders
 from trading.batch import Change
 from trading.catalog import Market, catalog
@@ -14,7 +15,6 @@ from trading.change import ORDER_NOT_OPEN, Changed, ChangeOutcome, change
 from trading.intake import Request, intake
 from trading.models import Order
 from trading.pending import sent_again
-from trading.shapes import OrderView
 from trading.status import Status
 
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from matching.codec import Envelope
 from matching.core.commands import Amend, AnyCommand, Cancel
+from matching.order_view import OrderView
 from trading import amendments, orders
 from trading.batch import Change
 from trading.catalog import catalog
 from trading.intake import Request, intake
 from trading.models import Order
 from trading.pending import sent_again
-from trading.shapes import OrderView
 from trading.status import Status
 
 ORDER_NOT_OPEN = "ORDER_NOT_OPEN"

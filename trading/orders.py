@@ -10,9 +10,10 @@ from django.core.exceptions import ValidationError
 from exchange.base.decimals import plain, plain_or_none
 from matching.core.scale import minor_text, to_minor, trim
 from matching.core.types import Side
+from matching.order_view import OrderView
 from trading.catalog import Market, catalog
 from trading.models import ClientOrder, Order, PendingCommand
-from trading.shapes import Draft, OrderView, average_price
+from trading.shapes import Draft, average_price
 from trading.status import Status
 
 

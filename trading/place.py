@@ -10,10 +10,11 @@ from exchange.env import env
 from exchange.members.rate import Allowance, Spending, spend
 from exchange.members.session import Member
 from matching.codec import OrderUpdate
+from matching.order_view import OrderView
 from trading import orders
 from trading.candidates import Candidate, prepare
 from trading.intake import Request, intake
-from trading.shapes import Draft, OrderView, draft_view
+from trading.shapes import Draft, draft_view
 from trading.status import Status
 from trading.wallet import funding
 

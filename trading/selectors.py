@@ -22,10 +22,10 @@ from django.db.models import QuerySet
 
 from exchange import ids
 from exchange.env import env
+from matching.order_view import OrderView
 from trading.catalog import Market
 from trading.models import Account, Order, Posting, Trade
 from trading.orders import order_view
-from trading.shapes import OrderView
 from trading.status import CLOSED, Status
 from trading.wallet.client import wallet
 

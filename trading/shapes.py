@@ -1,4 +1,4 @@
-"""An order as the API answers it and as the order path passes it on."""
+"""A new order as the order path passes it on, and how one is told."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from matching.codec import OrderUpdate
 from matching.core.scale import minor_text, trim
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
+from matching.order_view import OrderView
 from trading.catalog import Market
 
 
@@ -32,34 +33,6 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     prevention: SelfTradePrevention
     fingerprint: int
     trace_id: str
-
-
-class OrderView(msgspec.Struct, gc=False):
-    """Decimals are strings in plain notation, times RFC 3339 in UTC; what does not apply is null."""
-
-    order_id: str
-    number: int
-    client_order_id: str
-    symbol: str
-    side: str
-    order_type: str
-    time_in_force: str
-    post_only: bool
-    self_trade_prevention: str
-    quantity: str
-    price: str | None
-    stop_price: str | None
-    trigger_price: str | None
-    triggered_at: str | None
-    filled_quantity: str
-    remaining_quantity: str
-    average_price: str | None
-    fee: str
-    fee_asset: str
-    status: str
-    reason: str | None
-    created_at: str
-    updated_at: str
 
 
 def draft_view(draft: Draft, order_id: str, number: int, created_at: str, state: OrderUpdate) -> OrderView:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from exchange.errors import FieldError, Problem
 from matching.core.scale import InstrumentScale
 from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from matching.order_view import OrderView
 from trading.api import parse, reading
 from trading.api.document import load
 from trading.catalog import AssetView, Catalog, Market
-from trading.shapes import Draft, OrderView
+from trading.shapes import Draft
 
 BTC, USDT, YEN = AssetView(1, "BTC", 8), AssetView(2, "USDT", 8), AssetView(3, "JPY", 0)
 

@@ -24,10 +24,11 @@ from exchange.base.decimals import plain
 from exchange.errors import FieldError
 from matching.core.scale import EXACT, minor_text, trim
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
+from matching.order_view import OrderView
 from trading.api.document import TWICE
 from trading.api.shapes import AmendOrder, PlaceOrder
 from trading.catalog import Market, catalog
-from trading.shapes import Draft, OrderView
+from trading.shapes import Draft
 
 T = TypeVar("T")
 

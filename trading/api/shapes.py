@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from exchange.schema import ProblemBody
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
-from trading.shapes import OrderView
+from matching.order_view import OrderView
 
 _DECIMAL = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 
