@@ -42,9 +42,9 @@ from trading.accounts import account_book, deposit
 from trading.batch import Accepted, Change
 from trading.catalog import Market, catalog
 from trading.models import Account, Asset, FeeSchedule, Instrument, Order
+from trading.order import Draft
 from trading.partitions import TABLES
 from trading.settlement import GroupSettlement
-from trading.shapes import Draft
 
 GROUP = "alpha"
 SYMBOL = "BTC/USDT"

@@ -22,6 +22,7 @@ from exchange import ids
 from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.members.tenancy import TenantAdmin, visible
 from matching.core.scale import trim
+from matching.order_status import CLOSED, Status
 from trading import finding, life
 from trading.market_admin import InstrumentActions, OrderActions
 from trading.models import (
@@ -35,7 +36,6 @@ from trading.models import (
     Transaction,
 )
 from trading.other_side import half_seen, transactions_of
-from trading.status import CLOSED, Status
 
 
 class Period(admin.SimpleListFilter):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matching.core.types import Reason, Side
+from matching.order_status import Status
 from trading.catalog import catalog
 from trading.models import Order
-from trading.status import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ import redis
 from django.db.models import Max, Min
 
 from exchange.redis import Circuit, client
+from matching.order_status import RESTING
 from matching.stream import read_tops
 from trading.catalog import Market
 from trading.models import Order
-from trading.status import RESTING
 
 Top = tuple[int, int]  # best bid and ask in ticks, 0 for an empty side
 

@@ -18,11 +18,11 @@ from matching.core.commands import AnyCommand, Place, Trigger
 from matching.core.scale import fee_minor, minor_text
 from matching.core.types import OrderType, Reason, Side, TimeInForce
 from matching.feed import OrderNote, TradeNote
+from matching.order_status import CLOSED, Status, may_become
 from trading import messages
 from trading.catalog import Market
 from trading.ledger import Entries
-from trading.shapes import average_price
-from trading.status import CLOSED, Status, may_become
+from trading.order import average_price
 
 
 @dataclass(slots=True)

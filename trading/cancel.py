@@ -7,6 +7,7 @@ from typing import NamedTuple
 from exchange.ids import uuid7
 from matching.codec import Envelope
 from matching.core.commands import Cancel, CancelAll
+from matching.order_status import Status
 from matching.order_view import OrderView
 from trading import orders
 from trading.batch import Change
@@ -15,7 +16,6 @@ from trading.change import ORDER_NOT_OPEN, Changed, ChangeOutcome, change
 from trading.intake import Request, intake
 from trading.models import Order
 from trading.pending import sent_again
-from trading.status import Status
 
 
 def cancel_order(user_id: str, order_id: str, trace_id: str) -> Changed:

@@ -20,6 +20,7 @@ from exchange.ids import uuid7
 from matching.codec import Envelope, decode_envelope
 from matching.core.commands import CancelAll
 from matching.core.types import Reason
+from matching.order_status import Status
 from trading import trail
 from trading.acceptance import write_changes
 from trading.batch import Change
@@ -27,7 +28,6 @@ from trading.catalog import catalog
 from trading.dispatch import Dispatcher
 from trading.models import Order
 from trading.pending import sent_again
-from trading.status import Status
 
 _RUN_OUT = "DELETE FROM risk_deadman WHERE deadline <= now() RETURNING user_id::text"
 _BLOCKED = """

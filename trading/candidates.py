@@ -23,7 +23,7 @@ from trading import fee_rates
 from trading.accounts import account_book
 from trading.best_prices import Top, best_prices
 from trading.catalog import Market
-from trading.shapes import Draft
+from trading.order import Draft
 
 REFUSING = frozenset({MarketStatus.HALTED, MarketStatus.CANCEL_ONLY})
 AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP})

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from matching.codec import Envelope
 from matching.core.commands import Amend, AnyCommand, Cancel
+from matching.order_status import Status
 from matching.order_view import OrderView
 from trading import amendments, orders
 from trading.batch import Change
@@ -14,7 +15,6 @@ from trading.catalog import catalog
 from trading.intake import Request, intake
 from trading.models import Order
 from trading.pending import sent_again
-from trading.status import Status
 
 ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
 

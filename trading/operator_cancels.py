@@ -23,12 +23,12 @@ from exchange.members.models import Institution, User
 from matching.codec import Envelope
 from matching.core.commands import Cancel, CancelAll
 from matching.core.types import Reason
+from matching.order_status import Status
 from trading.catalog import Market, catalog
 from trading.dispatch import Dispatcher
 from trading.market_control import checked_reason, send_changes
 from trading.models import Order
 from trading.pending import sent_again
-from trading.status import Status
 
 AT_ONCE = 500  # commands in one entry of a stream
 

@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from exchange.base.decimals import plain, plain_or_none
 from matching.core.scale import minor_text, to_minor, trim
 from matching.core.types import Side
+from matching.order_status import Status
 from matching.order_view import OrderView
 from trading.catalog import Market, catalog
 from trading.models import ClientOrder, Order, PendingCommand
-from trading.shapes import Draft, average_price
-from trading.status import Status
+from trading.order import Draft, average_price
 
 
 def own_order(user_id: str, order_id: str) -> Order | None:

@@ -10,12 +10,12 @@ from exchange.env import env
 from exchange.members.rate import Allowance, Spending, spend
 from exchange.members.session import Member
 from matching.codec import OrderUpdate
+from matching.order_status import Status
 from matching.order_view import OrderView
 from trading import orders
 from trading.candidates import Candidate, prepare
 from trading.intake import Request, intake
-from trading.shapes import Draft, draft_view
-from trading.status import Status
+from trading.order import Draft, draft_view
 from trading.wallet import funding
 
 

@@ -17,9 +17,9 @@ from matching.core.engine import Engine
 from matching.core.level import Order as BookOrder
 from matching.core.scale import InstrumentScale
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
+from matching.order_status import Status
 from trading.blotter import Blotter, Working
 from trading.catalog import Market, catalog
-from trading.status import Status
 
 
 @dataclass

@@ -22,11 +22,11 @@ from django.db.models import QuerySet
 
 from exchange import ids
 from exchange.env import env
+from matching.order_status import CLOSED, Status
 from matching.order_view import OrderView
 from trading.catalog import Market
 from trading.models import Account, Order, Posting, Trade
 from trading.orders import order_view
-from trading.status import CLOSED, Status
 from trading.wallet.client import wallet
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)

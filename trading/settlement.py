@@ -29,6 +29,7 @@ from matching.core.commands import Place
 from matching.core.scale import minor_text
 from matching.core.types import Side
 from matching.feed import BookChange, Levels
+from matching.order_status import CLOSED
 from matching.worker import Applied, Overtaken
 from risk import counts
 from trading import ledger, messages
@@ -36,7 +37,6 @@ from trading.blotter import Blotter, Sheet, Working
 from trading.catalog import Market, catalog
 from trading.pending import PendingPlaces
 from trading.recovery import Owned, load, read_state, recover
-from trading.status import CLOSED
 from trading.stops import watchlist
 
 LOCK_RETRY_SECONDS = 0.2

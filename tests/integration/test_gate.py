@@ -37,7 +37,7 @@ from trading.cancelling import cancel_due
 from trading.candidates import prepare
 from trading.dispatch import Dispatcher
 from trading.models import Order, PendingCommand
-from trading.shapes import Draft
+from trading.order import Draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,12 +17,12 @@ from pytest_django import DjangoDbBlocker
 
 from exchange import ids
 from marketdata import selectors as marketdata
+from matching.order_status import Status
 from matching.order_view import OrderView
 from tests.market import SYMBOL, Desk, lasting_desk
 from trading import selectors
 from trading.models import Order, Trade
 from trading.selectors import OrderFilter
-from trading.status import Status
 
 pytestmark = pytest.mark.django_db
 

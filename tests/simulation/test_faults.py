@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from exchange.embedded.stack import MARK
+from matching.order_status import Status
 from tests.simulation.faults.__main__ import main, table
 from tests.simulation.faults.injection import LASTING, SINGLES, is_fault, plan
 from tests.simulation.faults.promises import Promises, State, breach
 from tests.simulation.faults.trial import Trial
-from trading.status import Status
 
 SEED = 11
 ROUNDS = (

@@ -17,7 +17,7 @@ from matching.order_view import OrderView
 from trading.api import parse, reading
 from trading.api.document import load
 from trading.catalog import AssetView, Catalog, Market
-from trading.shapes import Draft
+from trading.order import Draft
 
 BTC, USDT, YEN = AssetView(1, "BTC", 8), AssetView(2, "USDT", 8), AssetView(3, "JPY", 0)
 

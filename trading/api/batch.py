@@ -18,8 +18,8 @@ from trading.api.orders import may_write
 from trading.api.parse import Reader, read_order
 from trading.api.schema import RATE_FIELDS, order_problems
 from trading.api.shapes import BatchAnswer, BatchItem, PlaceOrders
+from trading.order import Draft
 from trading.place import Placed, place_orders
-from trading.shapes import Draft
 
 MAX_ORDERS = 100
 BATCH_FIELDS = dict.fromkeys(PlaceOrders.__struct_fields__)

@@ -15,6 +15,7 @@ from exchange.members import session
 from exchange.members.session import Member
 from exchange.query import Query
 from exchange.schema import answers, json
+from matching.order_status import Status
 from matching.order_view import OrderView as OrderBody
 from risk import deadman
 from trading import selectors
@@ -27,7 +28,6 @@ from trading.api.shapes import AmendOrder, CancelAfter, CancelledOrders, DeadMan
 from trading.cancel import cancel_all_orders, cancel_order
 from trading.catalog import catalog
 from trading.place import place_orders
-from trading.status import Status
 
 STATUSES = ", ".join(Status.values)
 ORDER_ID = reading.path_id("order_id", "the order_id that placing it gave")

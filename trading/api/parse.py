@@ -28,7 +28,7 @@ from matching.order_view import OrderView
 from trading.api.document import TWICE
 from trading.api.shapes import AmendOrder, PlaceOrder
 from trading.catalog import Market, catalog
-from trading.shapes import Draft
+from trading.order import Draft
 
 T = TypeVar("T")
 

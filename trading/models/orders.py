@@ -11,8 +11,8 @@ from django.utils import timezone
 from exchange import ids
 from exchange.base.decimals import plain
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
+from matching.order_status import Status
 from trading.models.fields import AmountField, LooseKey
-from trading.status import Status
 
 
 class Order(models.Model):

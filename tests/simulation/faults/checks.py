@@ -16,8 +16,8 @@ import psycopg
 
 from exchange.embedded.stack import PROJECT
 from matching.codec import decode_envelopes
+from matching.order_status import Status
 from tests.simulation.faults.promises import Promises, State
-from trading.status import Status
 
 QUIET_SECONDS = 90.0
 VERIFY_SECONDS = 300.0

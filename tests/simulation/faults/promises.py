@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from trading.status import CLOSED, TRANSITIONS, Status
+from matching.order_status import CLOSED, TRANSITIONS, Status
 
 Terms = tuple[Decimal | None, Decimal]  # price (None: at market) and quantity
 

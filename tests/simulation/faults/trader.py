@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Any
 
+from matching.order_status import CLOSED, Status
 from tests.simulation.faults.client import Client, CutOff
 from tests.simulation.faults.playground import PLAYGROUNDS, invent
 from tests.simulation.faults.promises import Promises, State
 from tests.simulation.faults.tally import Switch, Tally
-from trading.status import CLOSED, Status
 
 PATIENCE = 120.0  # seconds for one action, retries included
 RETRY_SECONDS = 0.1

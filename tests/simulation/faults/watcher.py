@@ -21,8 +21,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from exchange.embedded.stack import PROJECT
+from matching.order_status import CLOSED
 from tests.simulation.faults.client import Client, CutOff
-from trading.status import CLOSED
 
 CATCH_UP_SECONDS = 30.0  # after a fault, at rest
 RETRY_SECONDS = 0.2

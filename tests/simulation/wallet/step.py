@@ -17,8 +17,8 @@ def place(user_id: str, body: str) -> None:
     from exchange.members.models import User
     from exchange.members.session import Member
     from trading.api.parse import read_order
+    from trading.order import Draft
     from trading.place import place_orders
-    from trading.shapes import Draft
 
     user = User.objects.get(pk=user_id)
     member = Member(user_id, str(user.institution_id), user.role, frozenset(user.permissions), 1_000_000)
