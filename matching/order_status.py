@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import models
+from enum import StrEnum
 
 
-class Status(models.TextChoices):
+class OrderStatus(StrEnum):
     PENDING = "PENDING"
     PENDING_TRIGGER = "PENDING_TRIGGER"
     TRIGGERED = "TRIGGERED"
@@ -16,23 +16,23 @@ class Status(models.TextChoices):
     REJECTED = "REJECTED"
 
 
-_LIVE = {Status.OPEN, Status.PARTIALLY_FILLED, Status.FILLED, Status.CANCELLED}
+_LIVE = {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.CANCELLED}
 
-TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset(_LIVE | {Status.REJECTED, Status.PENDING_TRIGGER}),
-    Status.PENDING_TRIGGER: frozenset({Status.TRIGGERED, Status.CANCELLED}),
-    Status.TRIGGERED: frozenset(_LIVE),
-    Status.OPEN: frozenset({Status.PARTIALLY_FILLED, Status.FILLED, Status.CANCELLED}),
-    Status.PARTIALLY_FILLED: frozenset({Status.FILLED, Status.CANCELLED}),
-    Status.FILLED: frozenset(),
-    Status.CANCELLED: frozenset(),
-    Status.REJECTED: frozenset(),
+TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.PENDING: frozenset(_LIVE | {OrderStatus.REJECTED, OrderStatus.PENDING_TRIGGER}),
+    OrderStatus.PENDING_TRIGGER: frozenset({OrderStatus.TRIGGERED, OrderStatus.CANCELLED}),
+    OrderStatus.TRIGGERED: frozenset(_LIVE),
+    OrderStatus.OPEN: frozenset({OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.CANCELLED}),
+    OrderStatus.PARTIALLY_FILLED: frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED}),
+    OrderStatus.FILLED: frozenset(),
+    OrderStatus.CANCELLED: frozenset(),
+    OrderStatus.REJECTED: frozenset(),
 }
 
 CLOSED = frozenset(status for status, following in TRANSITIONS.items() if not following)
-RESTING = frozenset({Status.OPEN, Status.PARTIALLY_FILLED})
+RESTING = frozenset({OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED})
 
 
-def may_become(before: Status, after: Status) -> bool:
+def may_become(before: OrderStatus, after: OrderStatus) -> bool:
     """True if an order may go from `before` to `after` (staying is always allowed)."""
     return before == after or after in TRANSITIONS[before]

@@ -22,7 +22,7 @@ from exchange import ids
 from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.members.tenancy import TenantAdmin, visible
 from matching.core.scale import trim
-from matching.order_status import CLOSED, Status
+from matching.order_status import CLOSED, OrderStatus
 from trading import finding, life
 from trading.market_admin import InstrumentActions, OrderActions
 from trading.models import (
@@ -73,9 +73,9 @@ class Standing(admin.SimpleListFilter):
         value = self.value()
         if value == "open":
             return queryset.filter(closed_at__isnull=True)
-        if value not in Status.values:
+        if value not in set(OrderStatus):
             return queryset
-        return queryset.filter(status=value, closed_at__isnull=Status(value) not in CLOSED)
+        return queryset.filter(status=value, closed_at__isnull=OrderStatus(value) not in CLOSED)
 
 
 class BigTableAdmin(ReadOnlyAdmin):

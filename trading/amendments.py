@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from matching.core.types import Reason, Side
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from trading.catalog import catalog
 from trading.models import Order
 
@@ -45,7 +45,7 @@ def terms(order: Order, price: int | None, quantity: int | None) -> Terms:
         refused = Reason.NOT_AMENDABLE
     elif new_total <= total - remaining:
         refused = Reason.QUANTITY_NOT_ABOVE_FILLED
-    elif order.status == Status.PENDING:
+    elif order.status == OrderStatus.PENDING:
         refused = "ORDER_PENDING"
     grown = new_total - total
 

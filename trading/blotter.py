@@ -18,7 +18,7 @@ from matching.core.commands import AnyCommand, Place, Trigger
 from matching.core.scale import fee_minor, minor_text
 from matching.core.types import OrderType, Reason, Side, TimeInForce
 from matching.feed import OrderNote, TradeNote
-from matching.order_status import CLOSED, Status, may_become
+from matching.order_status import CLOSED, OrderStatus, may_become
 from trading import messages
 from trading.catalog import Market
 from trading.ledger import Entries
@@ -38,7 +38,7 @@ class Working:
     bound: int
     quantity: int
     remaining: int
-    status: Status
+    status: OrderStatus
     hold_account: int
     receive_account: int
     fee_account: int
@@ -77,7 +77,7 @@ class Working:
     def receive_scale(self) -> int:
         return self.market.base.scale if self.side is Side.BUY else self.market.quote.scale
 
-    def become(self, status: Status, reason: str = "") -> None:
+    def become(self, status: OrderStatus, reason: str = "") -> None:
         assert may_become(self.status, status), f"order {self.order_id}: {self.status} to {status}"
         self.status, self.reason = status, reason
 
@@ -94,7 +94,7 @@ def working_order(place: Place, ticket: Ticket, market: Market) -> Working:
         bound=place.price,
         quantity=place.quantity,
         remaining=place.quantity,
-        status=Status.PENDING,
+        status=OrderStatus.PENDING,
         hold_account=ticket.hold_account,
         receive_account=ticket.receive_account,
         fee_account=ticket.fee_account,
@@ -173,16 +173,16 @@ class Blotter:
         match event:
             case core.Opened(order_id, remaining, priority):
                 order = self.orders[order_id]
-                order.become(Status.PARTIALLY_FILLED if order.filled else Status.OPEN)
+                order.become(OrderStatus.PARTIALLY_FILLED if order.filled else OrderStatus.OPEN)
                 order.remaining, order.priority = remaining, priority
             case core.Armed(order_id, priority):
                 order = self.orders[order_id]
-                order.become(Status.PENDING_TRIGGER)
+                order.become(OrderStatus.PENDING_TRIGGER)
                 order.priority = priority
                 sheet.stops.append(_armed(order))
             case core.Triggered(order_id, price):
                 order = self.orders[order_id]
-                order.become(Status.TRIGGERED)
+                order.become(OrderStatus.TRIGGERED)
                 order.trigger_price = price
                 sheet.stops.append(StopChange(order.market.symbol, order.side, order_id, 0))
             case core.Decremented(order_id, _, remaining):
@@ -193,13 +193,13 @@ class Blotter:
                 order.bound, order.quantity, order.remaining = price, quantity, remaining
             case core.Cancelled(order_id, remaining, reason):
                 order = self.orders[order_id]
-                if order.status is Status.PENDING_TRIGGER:
+                if order.status is OrderStatus.PENDING_TRIGGER:
                     sheet.stops.append(StopChange(order.market.symbol, order.side, order_id, 0))
-                order.become(Status.CANCELLED, reason)
+                order.become(OrderStatus.CANCELLED, reason)
                 order.remaining = remaining
             case core.Rejected(order_id, reason):
                 order = self.orders[order_id]
-                order.become(Status.REJECTED, reason)
+                order.become(OrderStatus.REJECTED, reason)
             case _:
                 raise AssertionError(f"unknown event {event!r}")
         return order
@@ -208,7 +208,7 @@ class Blotter:
         """A stop whose trigger was refused is watched again: its market may have been halted."""
         if isinstance(command, Trigger):
             order = self.orders.get(command.order)
-            if order is not None and order.status is Status.PENDING_TRIGGER:
+            if order is not None and order.status is OrderStatus.PENDING_TRIGGER:
                 sheet.stops.append(_armed(order))
 
     def _trade(self, sheet: Sheet, event: core.Traded, trace_id: str) -> None:
@@ -224,11 +224,11 @@ class Blotter:
         maker.remaining, taker.remaining = event.maker_remaining, event.taker_remaining
         for order in (maker, taker):
             if order.filled == order.quantity:
-                order.become(Status.FILLED)
+                order.become(OrderStatus.FILLED)
             elif not order.remaining:  # self-trade prevention had taken the rest
-                order.become(Status.CANCELLED, Reason.SELF_TRADE)
+                order.become(OrderStatus.CANCELLED, Reason.SELF_TRADE)
             elif order is maker:
-                order.become(Status.PARTIALLY_FILLED)
+                order.become(OrderStatus.PARTIALLY_FILLED)
 
         trade_id = uuid7()
         price, quantity = scale.price_text(event.price), scale.quantity_text(event.quantity)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from exchange.ids import uuid7
 from matching.codec import Envelope
 from matching.core.commands import Cancel, CancelAll
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading import orders
 from trading.batch import Change
@@ -42,12 +42,12 @@ def cancel_all_orders(user_id: str, market: Market | None, trace_id: str) -> Can
     if not changes:
         return CancelledAll([], late=False)
     request = Request(changes=changes)
-    pending = Order.objects.filter(pk__in=list(open_orders), status=Status.PENDING).order_by("pk")
+    pending = Order.objects.filter(pk__in=list(open_orders), status=OrderStatus.PENDING).order_by("pk")
     request.before = sent_again(pending)
     commands = [change.envelope.command.id for change in changes]
     intake().submit(request, lambda: not orders.any_command(commands))
     late = len(request.replies) < len(commands) and orders.any_command(commands)
     answered = {update.order for reply in request.replies.values() for update in reply.updates}
     views = orders.order_views(answered | open_orders.keys())  # read last: what is not late is in it
-    cancelled = [view for _, view in sorted(views.items()) if view.status == Status.CANCELLED]
+    cancelled = [view for _, view in sorted(views.items()) if view.status == OrderStatus.CANCELLED]
     return CancelledAll(cancelled, late)

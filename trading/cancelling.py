@@ -20,7 +20,7 @@ from exchange.ids import uuid7
 from matching.codec import Envelope, decode_envelope
 from matching.core.commands import CancelAll
 from matching.core.types import Reason
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from trading import trail
 from trading.acceptance import write_changes
 from trading.batch import Change
@@ -82,7 +82,7 @@ def _change(pair: Pair, origin: Origin) -> Change:
 
 def _outgoing(changes: Sequence[Change]) -> dict[str, list[Envelope]]:
     users = {_pair(change.envelope)[0] for change in changes}
-    pending = Order.objects.filter(user_id__in=users, closed_at__isnull=True, status=Status.PENDING)
+    pending = Order.objects.filter(user_id__in=users, closed_at__isnull=True, status=OrderStatus.PENDING)
     outgoing: dict[str, list[Envelope]] = defaultdict(list)
     for group, envelope in sent_again(pending.order_by("pk")):
         outgoing[group].append(envelope)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from matching.codec import Envelope
 from matching.core.commands import Amend, AnyCommand, Cancel
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading import amendments, orders
 from trading.batch import Change
@@ -49,7 +49,7 @@ def change(
         asked.hold_account, asked.reckoned_from = order.hold_account_id, terms.reckoned_from
         asked.hold, asked.hold_scale = terms.extra_hold, terms.scale
     request = Request(changes=[asked])
-    if order.status == Status.PENDING and not refused:
+    if order.status == OrderStatus.PENDING and not refused:
         request.before = sent_again([order])
     intake().submit(request, lambda: not orders.any_command([command.id]))
     return _changed(order, asked, request)
@@ -78,7 +78,7 @@ def _without_effect(command: AnyCommand, order: Order) -> str:
         terms = amendments.terms(order, None, None)
         reached = (terms.bound, terms.quantity) == (command.price, command.quantity)
     else:
-        reached = order.status == Status.CANCELLED
+        reached = order.status == OrderStatus.CANCELLED
     if reached:
         return ""
     return ORDER_NOT_OPEN if order.closed_at is not None else "AMENDMENT_REFUSED"

@@ -23,7 +23,7 @@ from exchange.members.models import Institution, User
 from matching.codec import Envelope
 from matching.core.commands import Cancel, CancelAll
 from matching.core.types import Reason
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from trading.catalog import Market, catalog
 from trading.dispatch import Dispatcher
 from trading.market_control import checked_reason, send_changes
@@ -95,7 +95,9 @@ def cancel_orders(scope: Scope, *, reason: str, by: str, trace_id: str = "") -> 
         new={"orders": asked.orders, "reason": reason},
         trace_id=trace_id,
     )
-    pending = list(scope.orders().filter(status=Status.PENDING).order_by("pk").values_list("pk", flat=True))
+    pending = list(
+        scope.orders().filter(status=OrderStatus.PENDING).order_by("pk").values_list("pk", flat=True)
+    )
     transaction.on_commit(lambda: _send_again(pending))
     for group, batch in commands.items():
         for first in range(0, len(batch), AT_ONCE):

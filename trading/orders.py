@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from exchange.base.decimals import plain, plain_or_none
 from matching.core.scale import minor_text, to_minor, trim
 from matching.core.types import Side
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading.catalog import Market, catalog
 from trading.models import ClientOrder, Order, PendingCommand
@@ -43,7 +43,7 @@ def earlier_orders(drafts: Sequence[Draft]) -> dict[tuple[str, str], tuple[Order
 
 def any_pending(order_ids: Sequence[str]) -> bool:
     """True while a matcher has not come to one of these orders."""
-    return Order.objects.filter(pk__in=list(order_ids), status=Status.PENDING).exists()
+    return Order.objects.filter(pk__in=list(order_ids), status=OrderStatus.PENDING).exists()
 
 
 def any_command(command_ids: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from exchange.env import env
 from exchange.members.rate import Allowance, Spending, spend
 from exchange.members.session import Member
 from matching.codec import OrderUpdate
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading import orders
 from trading.candidates import Candidate, prepare
@@ -94,11 +94,13 @@ def _placed(
         order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
     elif candidate.reason:
         state = OrderUpdate(
-            candidate.order_id, Status.REJECTED, draft.quantity, 0, "0", "0", candidate.reason, 0
+            candidate.order_id, OrderStatus.REJECTED, draft.quantity, 0, "0", "0", candidate.reason, 0
         )
         order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
         order.updated_at = created_at
     else:
         order = read[candidate.order_id]
-    outcome = {Status.REJECTED: Outcome.REJECTED, Status.PENDING: Outcome.PENDING}.get(Status(order.status))
+    outcome = {OrderStatus.REJECTED: Outcome.REJECTED, OrderStatus.PENDING: Outcome.PENDING}.get(
+        OrderStatus(order.status)
+    )
     return Placed(order, outcome or Outcome.CREATED)

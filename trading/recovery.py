@@ -17,7 +17,7 @@ from matching.core.engine import Engine
 from matching.core.level import Order as BookOrder
 from matching.core.scale import InstrumentScale
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from trading.blotter import Blotter, Working
 from trading.catalog import Market, catalog
 
@@ -173,7 +173,7 @@ def _restore(
         prevention=SelfTradePrevention(prevention),
         stop_price=stop_price,
     )
-    engine.books[instrument].restore_order(order, armed=status == Status.PENDING_TRIGGER)
+    engine.books[instrument].restore_order(order, armed=status == OrderStatus.PENDING_TRIGGER)
     blotter.orders[order_id] = Working(
         order_id=order_id,
         number=number,
@@ -184,7 +184,7 @@ def _restore(
         bound=bound,
         quantity=quantity,
         remaining=remaining,
-        status=Status(status),
+        status=OrderStatus(status),
         hold_account=hold,
         receive_account=receive,
         fee_account=fees,

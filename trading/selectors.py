@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 
 from exchange import ids
 from exchange.env import env
-from matching.order_status import CLOSED, Status
+from matching.order_status import CLOSED, OrderStatus
 from matching.order_view import OrderView
 from trading.catalog import Market
 from trading.models import Account, Order, Posting, Trade
@@ -37,7 +37,7 @@ SLACK = timedelta(minutes=1)  # an order's id is made a moment before the order 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
     market: Market | None = None
-    statuses: Collection[Status] = ()
+    statuses: Collection[OrderStatus] = ()
     since: datetime | None = None
     until: datetime | None = None  # not included
 

@@ -28,9 +28,9 @@ from marketdata.stream.tasks import Tasks
 from marketdata.stream.trades import Told
 from matching.core.scale import trim
 from matching.feed import Batch, OrderNote, TradeNote
+from matching.order_status import CLOSED
 
 SHOWN = 50
-CLOSED = frozenset({"FILLED", "CANCELLED", "REJECTED"})
 
 
 class Noted(NamedTuple):

@@ -13,10 +13,9 @@ from decimal import Decimal
 
 import msgspec
 
+from matching.order_status import CLOSED, RESTING
 from risk.surveillance.records import Shown, Side
 
-RESTING = frozenset({"OPEN", "PARTIALLY_FILLED"})
-CLOSED = frozenset({"FILLED", "CANCELLED", "REJECTED"})
 BY_ITS_OWNER = "USER_CANCELLED"
 
 

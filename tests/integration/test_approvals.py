@@ -41,8 +41,7 @@ from risk.limit_changes import in_force as limits_in_force
 from risk.models import Limit
 from risk.rules import Rules
 from tests.staff import signed_in, staff, totp
-from trading import adjustments, fees, resuming
-from trading.candidates import _Fees
+from trading import adjustments, fee_rates, fees, resuming
 from trading.models import (
     Account,
     Adjustment,
@@ -426,7 +425,7 @@ def test_an_approval_allows_its_own_amount_and_user_alone(
 
 
 def rates(bank: Institution, market: Instrument) -> tuple[int, int]:
-    return _Fees().rates(str(bank.pk), market.pk)
+    return fee_rates.find(fee_rates.read(), str(bank.pk), market.pk)
 
 
 def test_fees_take_effect_at_their_time(bank: Institution, market: Instrument, anna: User, ben: User) -> None:

@@ -28,7 +28,7 @@ from matching.models import Checkpoint, JournalBatch, SymbolGroup
 from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
 from tests.market import GROUP, Desk, eventually, open_desk, running, sql
-from trading import candidates, dispatch, intake, lost, recovery
+from trading import best_prices, dispatch, intake, lost, recovery
 from trading.amend import amend_order
 from trading.blotter import Blotter, Sheet, Working
 from trading.cancel import cancel_order
@@ -299,8 +299,8 @@ def without_redis(door: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]
     """Nobody answers where Redis should be, neither the intake nor the worker, which polls the inbox."""
     dead = redis.Redis(port=1, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 0))
     monkeypatch.setattr(dispatch, "client", lambda: dead)
-    monkeypatch.setattr(candidates, "client", lambda: dead)
-    monkeypatch.setattr(candidates, "_circuit", Circuit())
+    monkeypatch.setattr(best_prices, "client", lambda: dead)
+    monkeypatch.setattr(best_prices, "_circuit", Circuit())
     monkeypatch.setattr(intake.intake()._dispatcher, "_circuit", Circuit())
     with running(worker_of(door, door.settlement, dead)):
         yield door

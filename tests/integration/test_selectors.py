@@ -17,7 +17,7 @@ from pytest_django import DjangoDbBlocker
 
 from exchange import ids
 from marketdata import selectors as marketdata
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from tests.market import SYMBOL, Desk, lasting_desk
 from trading import selectors
@@ -161,12 +161,12 @@ def test_own_orders_newest_first(names: Names, limit: int) -> None:
 
 def test_orders_by_status_and_market(desk: Desk, names: Names) -> None:
     waiting = [names.deeper, names.second, names.waiting]
-    assert order_ids(names.alice, statuses={Status.OPEN, Status.PARTIALLY_FILLED}) == waiting
-    assert order_ids(names.alice, statuses={Status.PENDING_TRIGGER}, market=desk.market) == [names.stop]
+    assert order_ids(names.alice, statuses={OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}) == waiting
+    assert order_ids(names.alice, statuses={OrderStatus.PENDING_TRIGGER}, market=desk.market) == [names.stop]
     filled = [names.sold, names.bought, *names.old_orders]
-    assert order_ids(names.alice, statuses={Status.FILLED}, limit=3) == filled
-    assert order_ids(names.alice, statuses={Status.FILLED, Status.CANCELLED})[0] == names.cancelled
-    assert order_ids(names.alice, statuses={Status.REJECTED}) == []
+    assert order_ids(names.alice, statuses={OrderStatus.FILLED}, limit=3) == filled
+    assert order_ids(names.alice, statuses={OrderStatus.FILLED, OrderStatus.CANCELLED})[0] == names.cancelled
+    assert order_ids(names.alice, statuses={OrderStatus.REJECTED}) == []
 
 
 def test_orders_by_time_go_by_when_they_were_placed(names: Names) -> None:

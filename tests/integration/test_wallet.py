@@ -34,7 +34,8 @@ from exchange.members.models import User
 from matching.core.types import TimeInForce
 from tests.market import Desk, eventually, open_desk, running, sql
 from tests.simulation.wallet.service import TOKEN, Service, wait_for
-from trading import change, intake, selectors, tasks
+from trading import candidates, change, intake, selectors, tasks
+from trading.amend import amend_order
 from trading.cancel import cancel_all_orders, cancel_order
 from trading.change import ChangeOutcome
 from trading.management.commands import reconcile_wallet
@@ -256,7 +257,7 @@ def test_an_amendment_holds_no_more_than_was_reserved(
     order, member = order_id(place(matched, alice, "BUY", "2", "100")), matched.member(alice)
 
     def amend(price: int) -> change.Changed:
-        return amend.amend(member, order, price=price * 100, quantity=None, trace_id="t")
+        return amend_order(member, order, price=price * 100, quantity=None, trace_id="t")
 
     grown = amend(101)
     assert (grown.outcome, grown.reason) == (ChangeOutcome.REFUSED, "HOLD_CANNOT_GROW")
@@ -466,7 +467,7 @@ def test_an_intake_that_the_sweep_has_given_up_holds_nothing(
     matched: Desk, service: Service, closer: Closer
 ) -> None:
     alice = customer(matched, service, USDT="1000")
-    prepared = intake.prepare([matched.draft(alice, "BUY", "1", "100")], matched.member(alice))
+    prepared = candidates.prepare([matched.draft(alice, "BUY", "1", "100")], matched.member(alice))
     funding.reserve(prepared)
     give_up_the_late()
     closer.run()
@@ -776,7 +777,7 @@ def test_without_it_an_order_makes_no_request_and_no_further_statement(
             desk.draft(alice, "BUY", "1", "100")
         draft = desk.draft(alice, "BUY", "1", "100")
         with CaptureQueriesContext(django_connection) as read, connect("exchange test intake") as connection:
-            prepared = intake.prepare([draft], desk.member(alice))
+            prepared = candidates.prepare([draft], desk.member(alice))
             statements.clear()
             accepted = intake.accept(connection, prepared, [])
         assert len(accepted.pending) == 1

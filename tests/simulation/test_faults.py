@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from exchange.embedded.stack import MARK
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from tests.simulation.faults.__main__ import main, table
 from tests.simulation.faults.injection import LASTING, SINGLES, is_fault, plan
 from tests.simulation.faults.promises import Promises, State, breach
@@ -35,7 +35,7 @@ RESTING = State(
     number=1,
     client_order_id="a",
     symbol="BTC/USDT",
-    status=Status.PARTIALLY_FILLED,
+    status=OrderStatus.PARTIALLY_FILLED,
     price=Decimal(100),
     quantity=Decimal(5),
     filled=Decimal(2),
@@ -43,7 +43,7 @@ RESTING = State(
     fee=Decimal("0.1"),
     reason="",
 )
-FILLED = replace(RESTING, status=Status.FILLED, filled=Decimal(5), remaining=Decimal(0))
+FILLED = replace(RESTING, status=OrderStatus.FILLED, filled=Decimal(5), remaining=Decimal(0))
 
 
 @pytest.mark.timeout(400)
@@ -70,9 +70,9 @@ def _is_of(process: psutil.Process, home: Path) -> bool:
     [
         (RESTING, RESTING, ""),
         (RESTING, FILLED, ""),
-        (replace(RESTING, status=Status.PENDING, filled=Decimal(0)), FILLED, ""),
+        (replace(RESTING, status=OrderStatus.PENDING, filled=Decimal(0)), FILLED, ""),
         (RESTING, replace(RESTING, order_id="2"), "is another order"),
-        (RESTING, replace(RESTING, status=Status.OPEN), "took an illegal move"),
+        (RESTING, replace(RESTING, status=OrderStatus.OPEN), "took an illegal move"),
         (RESTING, replace(RESTING, filled=Decimal(1)), "lost a fill"),
         (FILLED, RESTING, "changed although it was closed"),
         (FILLED, replace(FILLED, fee=Decimal("0.2")), "changed although it was closed"),

@@ -15,7 +15,7 @@ from exchange.members import session
 from exchange.members.session import Member
 from exchange.query import Query
 from exchange.schema import answers, json
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from matching.order_view import OrderView as OrderBody
 from risk import deadman
 from trading import selectors
@@ -29,7 +29,7 @@ from trading.cancel import cancel_all_orders, cancel_order
 from trading.catalog import catalog
 from trading.place import place_orders
 
-STATUSES = ", ".join(Status.values)
+STATUSES = ", ".join(OrderStatus)
 ORDER_ID = reading.path_id("order_id", "the order_id that placing it gave")
 
 
@@ -82,7 +82,10 @@ class OrdersView(ApiView):
             reading.SYMBOL,
             OpenApiParameter(
                 "status",
-                {"type": "array", "items": {"type": "string", "enum": Status.values}},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "enum": [status.value for status in OrderStatus]},
+                },
                 explode=False,
                 description="one or several, with commas between",
             ),
@@ -215,12 +218,12 @@ def _identifier(order_id: str) -> UUID:
     return reading.identifier(order_id, outcomes.order_not_found())
 
 
-def _statuses(query: Query) -> Collection[Status]:
+def _statuses(query: Query) -> Collection[OrderStatus]:
     text = query.text("status")
     if text is None:
         return ()
     names = text.split(",")
-    if not set(names) <= set(Status.values):
+    if not set(names) <= set(OrderStatus):
         query.wrong("status", f"must be one or several, with commas between, of {STATUSES}")
         return ()
-    return {Status(name) for name in names}
+    return {OrderStatus(name) for name in names}

@@ -11,7 +11,7 @@ from django.utils import timezone
 from exchange import ids
 from exchange.base.decimals import plain
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from trading.models.fields import AmountField, LooseKey
 
 
@@ -41,7 +41,9 @@ class Order(models.Model):
     filled_quantity = AmountField(default=Decimal(0))
     filled_notional = AmountField(default=Decimal(0), help_text="sum of price × quantity of the fills")
     fee = AmountField(default=Decimal(0), help_text="in the asset received")
-    status = models.CharField(max_length=16, choices=Status.choices)
+    status = models.CharField(
+        max_length=16, choices=[(s.value, s.value.replace("_", " ").title()) for s in OrderStatus]
+    )
     reason = models.CharField(max_length=30, default="", blank=True)
     hold_account = LooseKey("trading.Account")
     receive_account = LooseKey("trading.Account")

@@ -16,7 +16,7 @@ import psycopg
 
 from exchange.embedded.stack import PROJECT
 from matching.codec import decode_envelopes
-from matching.order_status import Status
+from matching.order_status import OrderStatus
 from tests.simulation.faults.promises import Promises, State
 
 QUIET_SECONDS = 90.0
@@ -129,7 +129,7 @@ def _state(row: Sequence[Any]) -> State:
         number,
         client_order_id,
         symbol,
-        Status(status),
+        OrderStatus(status),
         price,
         quantity,
         filled,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from matching.order_status import CLOSED, TRANSITIONS, Status
+from matching.order_status import CLOSED, TRANSITIONS, OrderStatus
 
 Terms = tuple[Decimal | None, Decimal]  # price (None: at market) and quantity
 
@@ -24,7 +24,7 @@ class State:
     number: int
     client_order_id: str
     symbol: str
-    status: Status
+    status: OrderStatus
     price: Decimal | None
     quantity: Decimal
     filled: Decimal
@@ -40,7 +40,7 @@ class State:
             number=order["number"],
             client_order_id=order["client_order_id"],
             symbol=order["symbol"],
-            status=Status(order["status"]),
+            status=OrderStatus(order["status"]),
             price=None if order["price"] is None else Decimal(order["price"]),
             quantity=Decimal(order["quantity"]),
             filled=Decimal(order["filled_quantity"]),
@@ -58,7 +58,7 @@ class State:
         return self.status in CLOSED
 
 
-def reachable(before: Status, after: Status) -> bool:
+def reachable(before: OrderStatus, after: OrderStatus) -> bool:
     """Whether legal moves lead from `before` to `after`, staying included."""
     found, new = {before}, {before}
     while new:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Any
 
-from matching.order_status import CLOSED, Status
+from matching.order_status import CLOSED, OrderStatus
 from tests.simulation.faults.client import Client, CutOff
 from tests.simulation.faults.playground import PLAYGROUNDS, invent
 from tests.simulation.faults.promises import Promises, State
@@ -113,9 +113,9 @@ class Trader(threading.Thread):
         state = self._saw(body if status != 422 else body["order"], f"order answered {status}")
         if state.client_order_id != order["client_order_id"]:
             self.promises.problem(f"asked for {order}, told of {state}")
-        if status != 200 and (state.status is Status.PENDING) is not (status == 202):
+        if status != 200 and (state.status is OrderStatus.PENDING) is not (status == 202):
             self.promises.problem(f"answered {status} with {state}")
-        if state.status is Status.PENDING:
+        if state.status is OrderStatus.PENDING:
             return False
         self._tally.acked(PLAYGROUNDS[order["symbol"]].group, sent)
         return True
@@ -133,7 +133,7 @@ class Trader(threading.Thread):
             self._tally.count(f"cancel {status}")
             match status, body.get("code"):
                 case 200, _:
-                    self._saw_closed(body, "cancel answered 200", {Status.CANCELLED})
+                    self._saw_closed(body, "cancel answered 200", {OrderStatus.CANCELLED})
                 case 202, _:
                     self._saw(body, "cancel answered 202")
                     return False
@@ -194,7 +194,7 @@ class Trader(threading.Thread):
             if status != 200:
                 return self._unexpected("cancel-all", status, body)
             for order in body["items"]:
-                self._saw_closed(order, "cancel-all answered 200", {Status.CANCELLED})
+                self._saw_closed(order, "cancel-all answered 200", {OrderStatus.CANCELLED})
             self.promises.over |= open_orders
             return True
 
@@ -241,7 +241,7 @@ class Trader(threading.Thread):
         self.promises.saw(state, where)
         return state
 
-    def _saw_closed(self, order: dict[str, Any], where: str, among: Collection[Status] = CLOSED) -> None:
+    def _saw_closed(self, order: dict[str, Any], where: str, among: Collection[OrderStatus] = CLOSED) -> None:
         state = self._saw(order, where)
         if state.status not in among:
             self.promises.problem(f"{where} with {state}")
