@@ -17,19 +17,16 @@ from django.db import transaction
 
 from exchange.audit import log as audit
 from exchange.ids import uuid7
-from matching.codec import Envelope, decode_envelope, encode
+from matching.codec import Envelope, decode_envelope
 from matching.core.commands import Halt, Resume
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from trading.catalog import Market, catalog
-from trading.dispatch import Dispatcher
 from trading.models import Instrument, PendingCommand
+from trading.operator_commands import checked_reason, send_changes
 
 WAIT_SECONDS = 5.0  # for a matcher that is well; the command stays durable after that
 LOOK_SECONDS = 0.02
-REASON_LENGTH = 200
-
-_dispatcher = Dispatcher()
 
 
 class UnknownMarket(LookupError):
@@ -129,27 +126,3 @@ def expected_status(markets: Sequence[Market]) -> dict[int, MarketStatus]:
             after = command.status if isinstance(command, Halt) else MarketStatus.TRADING
             expected[command.instrument] = after
     return expected
-
-
-def checked_reason(reason: str) -> str:
-    """Raises ValueError."""
-    reason = reason.strip()
-    if not reason or len(reason) > REASON_LENGTH:
-        raise ValueError(f"a reason is needed, of at most {REASON_LENGTH} characters")
-    return reason
-
-
-def send_changes(commands: dict[str, list[Envelope]]) -> None:
-    """Make commands durable in the open transaction, by group, and send them when it has committed."""
-    PendingCommand.objects.bulk_create(
-        PendingCommand(
-            id=envelope.command.id,
-            group=group,
-            order_id=getattr(envelope.command, "order", None),
-            kind=type(envelope.command).__name__,
-            envelope=encode(envelope),
-        )
-        for group, batch in commands.items()
-        for envelope in batch
-    )
-    transaction.on_commit(lambda: _dispatcher.send(commands))

@@ -30,8 +30,9 @@ from matching.core.commands import Adopt, Release
 from matching.models import Checkpoint, SymbolGroup
 from trading.catalog import catalog
 from trading.dispatch import Dispatcher
-from trading.market_control import checked_reason, markets_of
+from trading.market_control import markets_of
 from trading.models import Instrument, Move, Order, PendingCommand
+from trading.operator_commands import checked_reason
 
 WAIT_SECONDS = 10.0
 LOOK_SECONDS = 0.05

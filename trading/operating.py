@@ -25,8 +25,9 @@ from exchange.members.models import User
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from risk.blocks import AlreadyBlocked, NotBlocked
-from trading.market_control import REASON_LENGTH, UnknownMarket
+from trading.market_control import UnknownMarket
 from trading.moving import CannotMove
+from trading.operator_commands import REASON_LENGTH
 from trading.restricting import TakesTwo
 
 MOST_ROWS = 100

@@ -26,8 +26,8 @@ from matching.core.types import Reason
 from matching.order_status import OrderStatus
 from trading.catalog import Market, catalog
 from trading.dispatch import Dispatcher
-from trading.market_control import checked_reason, send_changes
 from trading.models import Order
+from trading.operator_commands import checked_reason, send_changes
 from trading.pending import sent_again
 
 AT_ONCE = 500  # commands in one entry of a stream

@@ -12,7 +12,7 @@ from exchange.approvals.requests import Refused, request
 from exchange.members.models import User
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
-from trading import market_control
+from trading import market_control, operator_commands
 from trading.catalog import Market
 
 CODE = "RESUME"
@@ -61,7 +61,7 @@ def apply(approval: Approval) -> str:
     status = _status(payload)
     resumed = [market.symbol for market, before in _markets(payload) if takes_two(before, status)]
     for symbol in resumed:
-        reason = approval.reason[: market_control.REASON_LENGTH]
+        reason = approval.reason[: operator_commands.REASON_LENGTH]
         market_control.set_status(symbol, status, reason=reason, by=by.email, trace_id=str(approval.pk))
     return f"{', '.join(resumed)} → {status}"[:500]
 

@@ -11,7 +11,8 @@ from django.db import transaction
 
 from trading import moving
 from trading.management.market_command import shell_user
-from trading.market_control import UnknownMarket, checked_reason, markets_of
+from trading.market_control import UnknownMarket, markets_of
+from trading.operator_commands import checked_reason
 
 
 class Command(BaseCommand):

@@ -13,7 +13,8 @@ from exchange.members.models import User
 from matching.core.types import MarketStatus
 from trading import resuming
 from trading.management.market_command import TargetCommand
-from trading.market_control import UnknownMarket, checked_reason, markets_of
+from trading.market_control import UnknownMarket, markets_of
+from trading.operator_commands import checked_reason
 
 
 class Command(TargetCommand):
