@@ -18,7 +18,7 @@ from exchange.members.models import Institution, Role
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
 from trading import finding, life
-from trading.admin import OrderAdmin
+from trading.backoffice.orders import OrderAdmin
 from trading.models import ClientOrder, Order, Posting, Trade, Transaction
 
 pytestmark = pytest.mark.django_db

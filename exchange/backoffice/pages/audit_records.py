@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -19,31 +19,11 @@ from unfold.admin import ModelAdmin
 from exchange import ids
 from exchange.audit.log import ORDERS
 from exchange.audit.models import Record, Seal
+from exchange.base.admin.time_span_filter import time_span_filter
 from exchange.browse import KeysetAdmin
 from exchange.members.tenancy import TenantAdmin
 
 AROUND = timedelta(days=7)  # after an order was placed, its commands are looked for
-
-
-class Since(admin.SimpleListFilter):
-    """A span of time as a range of ids, so that only its partitions are read."""
-
-    title = _("time")
-    parameter_name = "since"
-    SPANS: ClassVar[dict[str, tuple[Any, timedelta]]] = {
-        "hour": (_("past hour"), timedelta(hours=1)),
-        "day": (_("past 24 hours"), timedelta(days=1)),
-        "week": (_("past 7 days"), timedelta(days=7)),
-        "month": (_("past 31 days"), timedelta(days=31)),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(key, label) for key, (label, _span) in self.SPANS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in self.SPANS:
-            return queryset
-        return queryset.filter(id__gte=ids.floor(datetime.now(UTC) - self.SPANS[self.value() or ""][1]))
 
 
 class Kind(admin.SimpleListFilter):
@@ -69,7 +49,7 @@ class Kind(admin.SimpleListFilter):
 class RecordAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
     tenant = "institution"
     list_display = ["at", "institution", "actor", "role", "action", "resource", "address", "number"]
-    list_filter = [Since, Kind, "institution"]
+    list_filter = [time_span_filter("since"), Kind, "institution"]
     list_select_related = ["institution"]
     ordering = ["-id"]
     search_fields = ["pk"]  # shows the box; `get_search_results` does the search
