@@ -25,7 +25,7 @@ from exchange.redis import client
 from exchange.schema import answers
 from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
 from marketdata.stream import ALIVE_KEY
-from trading.settlement import LOCK_CLASS
+from trading.settlement.group_settlement import LOCK_CLASS
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """The kill switch: a user or a whole institution may place no order, and what they have open is cancelled.
 
 The block is a row that every intake reads within a second. Cancelling is the work of
-`trading.cancelling`, which looks each second for open orders of the blocked: so it happens however the block
+`trading.orders.forced_cancels`, which looks each second for open orders of the blocked: so it happens however the block
 came to be, and again for an order that slipped in at the same moment.
 """
 

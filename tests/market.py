@@ -36,15 +36,16 @@ from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Si
 from matching.models import SymbolGroup
 from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
 from matching.worker import Worker
-from trading import amendments, candidates, fee_rates
-from trading.acceptance import accept
-from trading.accounts import account_book, deposit
-from trading.batch import Accepted, Change
-from trading.catalog import Market, catalog
+from trading.ledger.accounts import account_book, deposit
 from trading.models import Account, Asset, FeeSchedule, Instrument, Order
-from trading.order import Draft
-from trading.partitions import TABLES
-from trading.settlement import GroupSettlement
+from trading.models.partitions import TABLES
+from trading.orders import amendment_terms, candidates
+from trading.orders.acceptance import accept
+from trading.orders.batch import Accepted, Change
+from trading.orders.order import Draft
+from trading.reference import fee_rates
+from trading.reference.catalog import Market, catalog
+from trading.settlement.group_settlement import GroupSettlement
 
 GROUP = "alpha"
 SYMBOL = "BTC/USDT"
@@ -208,7 +209,7 @@ class Desk:
         """What intake would ask for, from what it reads now; not yet accepted."""
         row = Order.objects.get(pk=order)
         scale = self.market.scale
-        terms = amendments.terms(
+        terms = amendment_terms.terms(
             row,
             None if price is None else scale.to_ticks(Decimal(price)),
             None if quantity is None else scale.to_lots(Decimal(quantity)),
@@ -257,7 +258,7 @@ class Desk:
         return Order.objects.get(pk=order)
 
 
-def amendments_change(order: Order, terms: amendments.Terms) -> Change:
+def amendments_change(order: Order, terms: amendment_terms.Terms) -> Change:
     """As `amend.amend_order` makes it."""
     command = Amend(uuid7(), order.instrument_id, str(order.pk), terms.bound, terms.quantity)
     change = Change(GROUP, Envelope(command, "trace-amend"), str(order.pk))

@@ -18,16 +18,17 @@ from exchange.redis import client
 from exchange.redis import connect as redis_client
 from matching import stream
 from matching.snapshot import heartbeat_key
-from trading import cancelling, ledger_seal
-from trading.catalog import catalog
-from trading.dispatch import Dispatcher
-from trading.lost import LostCommands
-from trading.partitions import TABLES
+from trading.ledger import seal
+from trading.models.partitions import TABLES
+from trading.orders import forced_cancels
+from trading.orders.dispatch import Dispatcher
+from trading.orders.resend import LostCommands
+from trading.reference.catalog import catalog
 from trading.stops import watchlist
 from trading.stops.check import Checker
 from trading.stops.rebuild import differing
 from trading.wallet.client import WalletUnavailable
-from trading.wallet.closing import Closer
+from trading.wallet.release import Closer
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ def _dispatcher() -> Dispatcher:
 def cancel_due() -> int:
     """Have the open orders cancelled of who is blocked and of dead-man switches that ran out; how many
     cancels."""
-    sent = cancelling.cancel_due(own_connection(), _dispatcher())
+    sent = forced_cancels.cancel_due(own_connection(), _dispatcher())
     if sent:
         log.info("open orders are cancelled", cancels=sent)
     return sent
@@ -135,7 +136,7 @@ def seal_ledger() -> int:
     """How many transactions. What fails is done by the next one."""
     ends, total = time.monotonic() + SEALING_SECONDS, 0
     try:
-        while time.monotonic() < ends and (sealed := ledger_seal.seal()):
+        while time.monotonic() < ends and (sealed := seal.seal()):
             total += sealed
     except (psycopg.Error, django.db.Error) as error:
         log.warning("ledger could not be sealed", error=str(error).split("\n")[0])
@@ -146,7 +147,7 @@ def seal_ledger() -> int:
 def anchor_ledger() -> bool:
     """Have the audit log say how far the ledger is sealed."""
     try:
-        return ledger_seal.anchor()
+        return seal.anchor()
     except django.db.Error as error:
         log.warning("the ledger's seals could not be anchored", error=str(error).split("\n")[0])
         return False

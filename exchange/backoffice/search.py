@@ -24,7 +24,7 @@ from exchange.browse import TooSlow, bounded
 from exchange.members.models import User
 from exchange.members.tenancy import visible
 from risk.models import Case
-from trading import finding
+from trading.backoffice import order_search
 from trading.models import Instrument, Order, Trade, Transaction
 
 MOST = 10  # of each kind
@@ -73,11 +73,11 @@ def _users(term: str, _institution: UUID | None) -> Q | None:
 
 
 def _orders(term: str, institution: UUID | None) -> Q | None:
-    return finding.orders(term, institution)
+    return order_search.orders(term, institution)
 
 
 def _trades(term: str, institution: UUID | None) -> Q | None:
-    return None if "@" in term else finding.trades(term, institution)
+    return None if "@" in term else order_search.trades(term, institution)
 
 
 def _transactions(term: str, _institution: UUID | None) -> Q | None:
@@ -90,7 +90,7 @@ def _instruments(term: str, _institution: UUID | None) -> Q | None:
 
 
 def _cases(term: str, _institution: UUID | None) -> Q | None:
-    return Q(pk=int(term)) if term.isdigit() and len(term) <= finding.LONGEST_NUMBER else None
+    return Q(pk=int(term)) if term.isdigit() and len(term) <= order_search.LONGEST_NUMBER else None
 
 
 Meaning = Callable[[str, UUID | None], Q | None]

@@ -44,8 +44,8 @@ COMMON = (
     "exchange.urls",
     "exchange.events.kafka",
     "matching.worker",
-    "trading.settlement",
-    "trading.intake",
+    "trading.settlement.group_settlement",
+    "trading.orders.intake",
     "marketdata.prices.service",
 )
 

@@ -29,7 +29,7 @@ from risk.models import Block, Case
 from risk.models.cases import UNDER_WAY, Severity
 from trading.books import day as days
 from trading.models import Instrument
-from trading.partitions import TABLES
+from trading.models.partitions import TABLES
 
 SLOW = 5.0  # seconds an order may wait for its matcher
 LATE = 60.0  # seconds an event may wait to be sent, and an audit record to be sealed

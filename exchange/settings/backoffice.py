@@ -10,12 +10,12 @@ from django.utils.translation import gettext_lazy as _
 
 # What takes a second person: code → dotted path to an `exchange.approvals.kinds.Kind`.
 APPROVAL_KINDS: dict[str, str] = {
-    "ADJUSTMENT": "trading.adjustments.KIND",
-    "FEES": "trading.fees.KIND",
+    "ADJUSTMENT": "trading.ledger.adjustments.KIND",
+    "FEES": "trading.reference.fee_schedules.KIND",
     "LIMITS": "risk.limit_changes.KIND",
     "ORDER_RATE": "exchange.approvals.order_rates.KIND",
     "ROLE": "exchange.approvals.roles.KIND",
-    "RESUME": "trading.resuming.KIND",
+    "RESUME": "trading.markets.resume.KIND",
     "WITHDRAWAL": "trading.payments.approval.WITHDRAWAL",
     "DEPOSIT": "trading.payments.approval.DEPOSIT",
     "KYC_LEVEL": "exchange.kyc.level_changes.KIND",

@@ -8,8 +8,8 @@ import msgspec
 
 from exchange.base.decimals import plain
 from exchange.members.models import User
-from trading import fee_rates
-from trading.catalog import catalog
+from trading.reference import fee_rates
+from trading.reference.catalog import catalog
 
 
 class Rates(msgspec.Struct, frozen=True):

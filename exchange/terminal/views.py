@@ -20,7 +20,7 @@ from exchange.env import env
 from exchange.members import branding
 from exchange.pages import stream_url
 from exchange.terminal.messages import catalogue
-from trading.catalog import Market, catalog
+from trading.reference.catalog import Market, catalog
 
 INTERVALS = ["1m", "5m", "15m", "1h", "4h", "1d"]
 PARTS = [25, 50, 75, 100]  # percent of what is available, as buttons

@@ -11,9 +11,10 @@ import pytest
 from exchange.database import connect
 from matching.core.types import Reason
 from tests.market import GROUP, Desk, open_desk
-from trading import acceptance, batch, candidates, orders
-from trading.acceptance import accept
 from trading.models import ClientOrder, Order
+from trading.orders import acceptance, batch, candidates
+from trading.orders import stored as orders
+from trading.orders.acceptance import accept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -29,7 +29,7 @@ from exchange.redis import connect
 from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
 from marketdata.stream import ALIVE_KEY
 from matching.models import SymbolGroup
-from trading.settlement import LOCK_CLASS
+from trading.settlement.group_settlement import LOCK_CLASS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 

@@ -41,7 +41,8 @@ from risk.limit_changes import in_force as limits_in_force
 from risk.models import Limit
 from risk.rules import Rules
 from tests.staff import signed_in, staff, totp
-from trading import adjustments, fee_rates, fees, resuming
+from trading.ledger import adjustments
+from trading.markets import resume
 from trading.models import (
     Account,
     Adjustment,
@@ -52,7 +53,8 @@ from trading.models import (
     Posting,
     Transaction,
 )
-from trading.partitions import TABLES
+from trading.models.partitions import TABLES
+from trading.reference import fee_rates, fee_schedules
 
 pytestmark = pytest.mark.django_db
 
@@ -431,7 +433,7 @@ def rates(bank: Institution, market: Instrument) -> tuple[int, int]:
 def test_fees_take_effect_at_their_time(bank: Institution, market: Instrument, anna: User, ben: User) -> None:
     def version(maker: str | None, at: Any = None, instrument: Instrument | None = None) -> None:
         rate = None if maker is None else Decimal(maker)
-        wanted = fees.ask(
+        wanted = fee_schedules.ask(
             institution=bank,
             instrument=instrument,
             maker=rate,
@@ -448,7 +450,7 @@ def test_fees_take_effect_at_their_time(bank: Institution, market: Instrument, a
     soon = timezone.now() + timedelta(seconds=0.4)
     version("0.002", soon)
     assert rates(bank, market) == (1000, 1000)
-    assert fees.in_force().get().maker == Decimal("0.001")
+    assert fee_schedules.in_force().get().maker == Decimal("0.001")
     while timezone.now() <= soon:  # the database's clock decides
         pass
     assert rates(bank, market) == (2000, 2000)
@@ -463,7 +465,7 @@ def test_fees_take_effect_at_their_time(bank: Institution, market: Instrument, a
 def test_fees_that_are_none_are_not_asked_for(bank: Institution, anna: User) -> None:
     for maker, taker in ((Decimal(1), Decimal(0)), (Decimal("-0.1"), Decimal(0)), (Decimal(0), None)):
         with pytest.raises(Refused, match=r"[Rr]ates|0"):
-            fees.ask(
+            fee_schedules.ask(
                 institution=bank,
                 instrument=None,
                 maker=maker,
@@ -491,7 +493,7 @@ def test_the_fee_page_asks_and_changes_nothing(bank: Institution, anna: User, be
     past = browser.post(page, {"maker": "0.003", "taker": "0.004", "reason": "x", **late})
     assert "effective_from" in past.context["adminform"].form.errors
     approve(wanted.pk, by=ben, reason="fine")
-    assert fees.in_force().get().maker == Decimal("0.003")
+    assert fee_schedules.in_force().get().maker == Decimal("0.003")
     auditor = signed_in(staff(Role.AUDITOR, bank))
     assert 'name="reason"' not in auditor.get(page).content.decode()
     assert auditor.post(page, {"maker": "0", "taker": "0", "reason": "x"}).status_code == 403
@@ -756,7 +758,7 @@ def test_resuming_takes_two_and_the_matcher_is_told_with_the_approval(
     for before, after in (("HALTED", MarketStatus.TRADING), ("CANCEL_ONLY", MarketStatus.POST_ONLY)):
         _stand(market, before)
         PendingCommand.objects.all().delete()
-        wanted = resuming.ask("BTC/USDT", status=after, reason="fixed", by=anna)
+        wanted = resume.ask("BTC/USDT", status=after, reason="fixed", by=anna)
         assert wanted.changes == [["BTC/USDT", before, after.value]]
         assert not PendingCommand.objects.exists()
         approve(wanted.pk, by=ben, reason="checked")
@@ -765,15 +767,15 @@ def test_resuming_takes_two_and_the_matcher_is_told_with_the_approval(
 
 def test_there_must_be_something_to_resume(market: Instrument, anna: User, ben: User) -> None:
     with pytest.raises(Refused, match="stricter"):
-        resuming.ask("BTC/USDT", status=MarketStatus.TRADING, reason="x", by=anna)
+        resume.ask("BTC/USDT", status=MarketStatus.TRADING, reason="x", by=anna)
     _stand(market, "HALTED")
     group = SymbolGroup.objects.get(name="alpha")
-    wanted = resuming.ask(group, status=MarketStatus.TRADING, reason="x", by=anna)
+    wanted = resume.ask(group, status=MarketStatus.TRADING, reason="x", by=anna)
     _stand(market, "TRADING")
     with pytest.raises(Refused, match="stricter"):
         approve(wanted.pk, by=ben, reason="x")
     with pytest.raises(Refused):
-        resuming.ask(group, status=MarketStatus.HALTED, reason="x", by=anna)
+        resume.ask(group, status=MarketStatus.HALTED, reason="x", by=anna)
 
 
 @pytest.mark.parametrize(
@@ -789,7 +791,7 @@ def test_there_must_be_something_to_resume(market: Instrument, anna: User, ben: 
     ],
 )
 def test_what_takes_more_orders_takes_two_people(before: str, after: str, two: bool) -> None:
-    assert resuming.takes_two(MarketStatus(before), MarketStatus(after)) is two
+    assert resume.takes_two(MarketStatus(before), MarketStatus(after)) is two
 
 
 # Commands

@@ -26,7 +26,8 @@ from exchange.audit.origin import Origin, acting
 from exchange.database import connect
 from exchange.events import schema
 from tests.market import Desk, lasting_desk, sql, unguarded
-from trading import acceptance, candidates, ledger_seal
+from trading.ledger import seal
+from trading.orders import acceptance, candidates
 from trading.verify import ledger_seals
 
 ROWS = 8  # records of the bank's chain beside those of its orders
@@ -60,9 +61,9 @@ def chain(db: Desk) -> Chain:
         write(institution=str(db.institution.pk), new={"number": number})
     write(institution="")
     assert sealing.seal_all() and sealing.seal() == 0
-    while ledger_seal.seal():
+    while seal.seal():
         pass
-    assert ledger_seal.anchor() and not ledger_seal.anchor()
+    assert seal.anchor() and not seal.anchor()
     assert sealing.seal() == 1
     rows = sql("SELECT id::text FROM audit_seal WHERE chain = %s ORDER BY number", db.institution.pk)
     return Chain(str(db.institution.pk), ["", *(row[0] for row in rows)])

@@ -25,9 +25,9 @@ from exchange.env import env
 from exchange.members.models import Institution, User
 from exchange.times import rfc3339
 from tests.market import Desk, open_desk, sql, unguarded
-from trading.accounts import deposit
 from trading.books import closing, signing
 from trading.books import day as days
+from trading.ledger.accounts import deposit
 from trading.models import Account, Asset, DayTotal, EndOfDay, Transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,10 +18,10 @@ from exchange.members import installation, session, tokens
 from exchange.members.models import DemoMark, Institution, Role, User
 from matching.models import SymbolGroup
 from tests.staff import staff
-from trading.accounts import account_book
-from trading.catalog import catalog
+from trading.ledger.accounts import account_book
 from trading.management.commands import demo
 from trading.models import Account, Instrument, Posting
+from trading.reference.catalog import catalog
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

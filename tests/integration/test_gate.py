@@ -30,14 +30,14 @@ from risk.fresh import refresher
 from risk.gate import Refusal
 from risk.models import Block, DeadMan, Limit, Score
 from tests.market import SYMBOL, Desk, open_desk, sql
-from trading import amendments, gatekeeper
-from trading.acceptance import accept
-from trading.batch import Accepted
-from trading.cancelling import cancel_due
-from trading.candidates import prepare
-from trading.dispatch import Dispatcher
 from trading.models import Order, PendingCommand
-from trading.order import Draft
+from trading.orders import amendment_terms, pretrade
+from trading.orders.acceptance import accept
+from trading.orders.batch import Accepted
+from trading.orders.candidates import prepare
+from trading.orders.dispatch import Dispatcher
+from trading.orders.forced_cancels import cancel_due
+from trading.orders.order import Draft
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,7 +70,7 @@ def limit(**fields: Any) -> Limit:
 def send(desk: Desk, *drafts: Draft) -> Accepted:
     """As intake does it."""
     candidates = prepare(drafts, desk.member(drafts[0].user_id))
-    with gatekeeper.judged(own_connection(), candidates) as judgement:
+    with pretrade.judged(own_connection(), candidates) as judgement:
         accepted = accept(own_connection(), candidates, [])
         judgement.keep(accepted.pending)
     return accepted
@@ -168,11 +168,11 @@ def test_an_amendment_passes_the_gate_too(desk: Desk) -> None:
     limit(currency="USDT", max_order_notional=Decimal(100))
     order = Order.objects.get(pk=desk.trade(alice, "BUY", "1", "100"))
     ticks = desk.market.scale.to_ticks(Decimal(101))
-    grown = amendments.terms(order, ticks, None)
+    grown = amendment_terms.terms(order, ticks, None)
     institution = str(desk.institution.pk)
-    assert gatekeeper.judge_amendment(order, grown, institution) == "MAX_ORDER_NOTIONAL"
-    same = amendments.terms(order, None, None)
-    assert gatekeeper.judge_amendment(order, same, institution) == ""
+    assert pretrade.judge_amendment(order, grown, institution) == "MAX_ORDER_NOTIONAL"
+    same = amendment_terms.terms(order, None, None)
+    assert pretrade.judge_amendment(order, same, institution) == ""
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_an_amendment_may_not_grow_past_what_is_counted(
         scale = desk.market.scale
         ticks = scale.to_ticks(Decimal(price)) if price else None
         lots = scale.to_lots(Decimal(quantity)) if quantity else None
-        return gatekeeper.judge_amendment(order, amendments.terms(order, ticks, lots), institution)
+        return pretrade.judge_amendment(order, amendment_terms.terms(order, ticks, lots), institution)
 
     assert judged(None, "4") == reason
     assert judged(None, "3.5") == ""

@@ -17,7 +17,7 @@ from exchange import browse
 from exchange.members.models import Institution, Role
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
-from trading import finding, life
+from trading.backoffice import order_search, order_timeline
 from trading.backoffice.orders import OrderAdmin
 from trading.models import ClientOrder, Order, Posting, Trade, Transaction
 
@@ -159,10 +159,10 @@ def test_every_way_to_find_has_an_index(desk: Desk) -> None:
             str(order.number),
             str(trade.pk),
         ):
-            plan = Order.objects.filter(finding.orders(term, None)).order_by("-id")[:51].explain()
+            plan = Order.objects.filter(order_search.orders(term, None)).order_by("-id")[:51].explain()
             assert "Index" in plan and "Seq Scan on trading_order" not in plan, plan
         for term in (trade.buyer.email, str(trade.pk), str(trade.number), str(order.pk)):
-            plan = Trade.objects.filter(finding.trades(term, None)).order_by("-id")[:51].explain()
+            plan = Trade.objects.filter(order_search.trades(term, None)).order_by("-id")[:51].explain()
             assert "Index" in plan and "Seq Scan on trading_trade" not in plan, plan
 
 
@@ -180,8 +180,8 @@ def test_the_orders_of_a_market_have_an_index(desk: Desk) -> None:
 
 def test_every_number_is_found(operator: Client) -> None:
     for order in Order.objects.all():
-        assert order.pk in finding._numbered(order.number)
-    assert finding._numbered(10**15) == []
+        assert order.pk in order_search._numbered(order.number)
+    assert order_search._numbered(10**15) == []
 
 
 def test_search_finds_a_trade(operator: Client) -> None:
@@ -217,7 +217,7 @@ def test_one_box_finds_all(operator: Client) -> None:
 def test_the_order_page_tells_its_life(operator: Client) -> None:
     trade = Trade.objects.get()
     answer = operator.get(address(Order, "change", trade.buyer_order_id))
-    told: life.Life = answer.context["life"]
+    told: order_timeline.Life = answer.context["life"]
     sources = {step.source for step in told.steps}
     assert {"order", "trade", "audit", "journal", "outbox"} <= sources
     assert [fill.trade for fill in told.fills] == [trade]

@@ -22,8 +22,8 @@ from matching import stream
 from matching.models import SymbolGroup
 from tests.market import GROUP, SYMBOL, Desk, eventually, open_desk, running, sql
 from tests.staff import signed_in, staff, totp
-from trading.catalog import catalog
 from trading.models import Asset, Instrument, Order, PendingCommand
+from trading.reference.catalog import catalog
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -25,12 +25,13 @@ from matching.snapshot import SnapshotWriter
 from matching.worker import Overtaken, Worker
 from tests.commands import environment
 from tests.market import GROUP, SYMBOL, Desk, eventually, open_desk, running, sql
-from trading import lost, moving
-from trading.catalog import catalog
-from trading.market_control import UnknownMarket
+from trading.markets import move as moving
+from trading.markets.move import CannotMove, Moved
+from trading.markets.status_control import UnknownMarket
 from trading.models import Instrument, Move, Order, PendingCommand, Trade
-from trading.moving import CannotMove, Moved
-from trading.settlement import GroupSettlement
+from trading.orders import resend
+from trading.reference.catalog import catalog
+from trading.settlement.group_settlement import GroupSettlement
 from trading.verify import report
 from trading.verify.journal import Batch, batches
 
@@ -151,13 +152,13 @@ def test_commands_on_their_way_go_along(desk: Desk) -> None:
 def test_the_sweep_finds_commands_that_were_written_for_the_old_group(desk: Desk) -> None:
     user = desk.user(BTC="10")
     resting = desk.trade(user, "SELL", "1", "100")
-    finder = lost.LostCommands()
+    finder = resend.LostCommands()
     finder.find()
     move(OTHER)
     cancel, late = desk.cancel(resting), desk.place(user, "SELL", "1", "101")
     sql("UPDATE trading_pendingcommand SET created_at = created_at - interval '1 minute'")
     catalog.forget()
-    found = finder.find(now=lost.datetime.now(lost.UTC) + 2 * lost.AGE)
+    found = finder.find(now=resend.datetime.now(resend.UTC) + 2 * resend.AGE)
     assert found == {OTHER: [cancel, late]}
     with worker_of(OTHER, desk) as other:
         process(other, *found[OTHER])
@@ -287,7 +288,7 @@ def test_moves_under_load_while_matchers_are_killed(desk: Desk) -> None:
                 if running_now in victims:
                     running_now[-1].wait()
                     start(group, running_now)
-        finder = lost.LostCommands()
+        finder = resend.LostCommands()
 
         def done() -> bool:
             """The sweep, which Celery does each second."""

@@ -13,9 +13,9 @@ from matching import stream
 from matching.core.types import Side
 from matching.models import Checkpoint
 from tests.market import GROUP, Desk, eventually, open_desk, running
-from trading.accounts import deposit
-from trading.catalog import catalog
+from trading.ledger.accounts import deposit
 from trading.models import Instrument, Order
+from trading.reference.catalog import catalog
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

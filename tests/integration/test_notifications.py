@@ -48,7 +48,7 @@ from exchange.notifications.sms import ConsoleSms, HttpSms
 from exchange.times import now_text
 from tests.providers import MailServer, SmsServer, mail_server, sms_server
 from tests.staff import signed_in, staff
-from trading.accounts import deposit
+from trading.ledger.accounts import deposit
 from trading.models import Asset
 
 pytestmark = pytest.mark.django_db

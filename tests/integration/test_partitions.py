@@ -8,7 +8,7 @@ from django.db import connection
 from exchange import ids, partitions
 from exchange.partitions import AHEAD
 from trading.models import Order, Transaction
-from trading.partitions import TABLES
+from trading.models.partitions import TABLES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

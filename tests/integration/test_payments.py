@@ -360,8 +360,8 @@ def test_an_institution_may_have_levels_of_its_own(desk: Desk) -> None:
 def test_who_is_not_identified_places_no_orders(desk: Desk) -> None:
     from exchange.database import own_connection
     from risk import gate  # the process's own rules
-    from trading import candidates
-    from trading.gatekeeper import judged
+    from trading.orders import candidates
+    from trading.orders.pretrade import judged
 
     def reason(user: str) -> str:
         gate.rules.forget()

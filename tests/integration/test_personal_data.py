@@ -37,10 +37,10 @@ from exchange.notifications.models import UserContact
 from exchange.sealed import Unreadable
 from tests.market import Desk, lasting_desk, sql
 from tests.staff import signed_in, staff
-from trading import erasure
 from trading.models import Order, Posting, Withdrawal
 from trading.payments import decisions, requests
 from trading.payments.requests import Wanted
+from trading.retention import erasure
 
 _names = itertools.count(1)
 PHONE = "+905551112233"

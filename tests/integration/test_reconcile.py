@@ -16,8 +16,8 @@ from pytest_django import DjangoDbBlocker
 
 from exchange.members.models import Institution, User
 from tests.market import Desk, lasting_desk, sql, unguarded
-from trading.accounts import deposit
 from trading.books.bank_statement import name
+from trading.ledger.accounts import deposit
 from trading.models import Account, Asset, Deposit
 
 DATA = Path(__file__).parents[1] / "data"

@@ -28,16 +28,17 @@ from matching.models import Checkpoint, JournalBatch, SymbolGroup
 from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
 from tests.market import GROUP, Desk, eventually, open_desk, running, sql
-from trading import best_prices, dispatch, intake, lost, recovery
-from trading.amend import amend_order
-from trading.blotter import Blotter, Sheet, Working
-from trading.cancel import cancel_order
-from trading.catalog import Market, catalog
-from trading.change import ChangeOutcome
 from trading.models import Instrument, Order, PendingCommand, Trade
-from trading.pending import sent_again
-from trading.place import Outcome, place_orders
-from trading.settlement import GroupSettlement
+from trading.orders import best_prices, dispatch, intake, resend
+from trading.orders.amend import amend_order
+from trading.orders.cancel import cancel_order
+from trading.orders.change import ChangeOutcome
+from trading.orders.pending import sent_again
+from trading.orders.place import Outcome, place_orders
+from trading.reference.catalog import Market, catalog
+from trading.settlement import recovery
+from trading.settlement.blotter import Blotter, Sheet, Working
+from trading.settlement.group_settlement import GroupSettlement
 from trading.verify import report
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -355,7 +356,7 @@ def test_an_order_is_the_same_command_when_it_is_made_anew(desk: Desk) -> None:
 
 def lost_commands() -> dict[str, list[Envelope]]:
     """As a sweep finds them a little later."""
-    return lost.LostCommands().find(datetime.now(UTC) + lost.AGE + timedelta(seconds=1))
+    return resend.LostCommands().find(datetime.now(UTC) + resend.AGE + timedelta(seconds=1))
 
 
 def test_lost_commands_are_found_and_applied_once(door: Desk) -> None:
@@ -425,8 +426,8 @@ def test_orders_that_are_not_lost_are_not_sent_again(desk: Desk) -> None:
     alice = desk.user(USDT="1000")
     desk.trade(alice, "BUY", "1", "100")
     young = desk.place(alice, "BUY", "1", "90")
-    sweep = lost.LostCommands()
+    sweep = resend.LostCommands()
     assert sweep.find(datetime.now(UTC)) == {}
     assert [envelope.command.id for envelope in lost_commands()[GROUP]] == [young.command.id]
-    assert env.exchange_order_timeout <= lost.AGE.total_seconds(), "who still waits is not overtaken"
+    assert env.exchange_order_timeout <= resend.AGE.total_seconds(), "who still waits is not overtaken"
     desk.match(young)

@@ -24,7 +24,7 @@ from exchange.members.models import KnownDevice, User
 from exchange.partitions import Partitioned
 from matching.codec import decode_envelopes
 from tests.market import Desk, open_desk, sql, unguarded
-from trading.partitions import TABLES
+from trading.models.partitions import TABLES
 from trading.retention import archive
 
 LONG_AGO = datetime(2017, 3, 1, tzinfo=UTC)

@@ -20,9 +20,9 @@ from marketdata import selectors as marketdata
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from tests.market import SYMBOL, Desk, lasting_desk
-from trading import selectors
+from trading.api import queries as selectors
+from trading.api.queries import OrderFilter
 from trading.models import Order, Trade
-from trading.selectors import OrderFilter
 
 pytestmark = pytest.mark.django_db
 

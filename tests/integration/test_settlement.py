@@ -19,10 +19,10 @@ from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce
 from matching.models import Checkpoint, JournalBatch
 from matching.worker import Overtaken
 from tests.market import GROUP, PATIENCE, Desk, open_desk, sql
-from trading.acceptance import accept
-from trading.batch import Accepted
 from trading.models import Asset, FeeSchedule, Instrument, PendingCommand, Posting, Trade
-from trading.settlement import GroupSettlement
+from trading.orders.acceptance import accept
+from trading.orders.batch import Accepted
+from trading.settlement.group_settlement import GroupSettlement
 from trading.verify import report
 
 pytestmark = pytest.mark.django_db(transaction=True)

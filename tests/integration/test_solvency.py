@@ -23,8 +23,8 @@ from exchange.embedded.stack import PROJECT
 from exchange.members import session, tokens
 from exchange.members.models import Institution, User
 from tests.market import Desk, lasting_desk, sql, unguarded
-from trading.accounts import deposit
 from trading.books import merkle, signing, solvency
+from trading.ledger.accounts import deposit
 from trading.models import SolvencyLeaf, SolvencyLevel, SolvencyProof, SolvencySecret
 
 D = Decimal

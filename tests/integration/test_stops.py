@@ -18,10 +18,11 @@ from matching.core.commands import Trigger
 from matching.core.types import MarketStatus, Side
 from matching.stream import CommandStream
 from tests.market import GROUP, PATIENCE, START, SYMBOL, Desk, open_desk, sql
-from trading import lost, tasks
-from trading.catalog import catalog
+from trading import tasks
 from trading.models import Order, PendingCommand
-from trading.orders import order_view
+from trading.orders import resend
+from trading.orders.stored import order_view
+from trading.reference.catalog import catalog
 from trading.stops import check, rebuild, watchlist
 from trading.stops.check import Checker
 from trading.verify import report
@@ -289,7 +290,7 @@ def test_killed_before_the_stop_was_taken_off_the_list(
     assert other.run() == 0
     other.close()
     assert (sent(desk), listed(desk)[Side.BUY]) == ([], set())
-    found = lost.LostCommands().find(datetime.now(UTC) + lost.AGE + timedelta(seconds=1))
+    found = resend.LostCommands().find(datetime.now(UTC) + resend.AGE + timedelta(seconds=1))
     desk.match(*found[GROUP])
     assert (status(stop), desk.order(stop).trigger_price) == ("OPEN", Decimal(105))
 

@@ -32,7 +32,7 @@ from matching.core.scale import InstrumentScale
 from matching.feed import Batch, OrderNote
 from tests.follower import DEPTH, Follower
 from tests.market import SYMBOL, Desk, open_desk
-from trading.accounts import deposit
+from trading.ledger.accounts import deposit
 from trading.models import Asset
 
 PATIENCE = 10.0

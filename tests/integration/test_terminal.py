@@ -31,7 +31,7 @@ from exchange.members.models import Brand, Institution, InstitutionHost, User
 from exchange.terminal import session
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
-from trading.catalog import catalog
+from trading.reference.catalog import catalog
 
 pytestmark = pytest.mark.django_db
 

@@ -31,11 +31,11 @@ from matching.core.commands import Cancel, Place
 from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce
 from tests.market import PATIENCE, Desk, lasting_desk, sql, unguarded
 from tests.staff import staff
-from trading import adjustments
-from trading.catalog import catalog
+from trading.ledger import adjustments
 from trading.models import Account, Adjustment, Trade
 from trading.payments import decisions, requests
 from trading.payments.requests import Wanted
+from trading.reference.catalog import catalog
 from trading.verify import guards, report
 from trading.verify.replay import Replay
 from trading.verify.snapshot import Snapshot

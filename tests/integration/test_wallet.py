@@ -34,26 +34,29 @@ from exchange.members.models import User
 from matching.core.types import TimeInForce
 from tests.market import Desk, eventually, open_desk, running, sql
 from tests.simulation.wallet.service import TOKEN, Service, wait_for
-from trading import candidates, change, intake, selectors, tasks
-from trading.amend import amend_order
-from trading.cancel import cancel_all_orders, cancel_order
-from trading.change import ChangeOutcome
+from trading import tasks
+from trading.api import queries
 from trading.management.commands import reconcile_wallet
 from trading.models import Account, Order, Posting, Reservation
-from trading.place import Outcome, Placed, place_orders
+from trading.orders import candidates, change, intake, wallet_funds
+from trading.orders.amend import amend_order
+from trading.orders.cancel import cancel_all_orders, cancel_order
+from trading.orders.change import ChangeOutcome
+from trading.orders.place import Outcome, Placed, place_orders
 from trading.verify import check
-from trading.wallet import client, closing, funding
+from trading.wallet import client
 from trading.wallet import reconcile as reconciling
+from trading.wallet import release as closing
 from trading.wallet.client import OPEN_SECONDS, WalletClient, WalletUnavailable
-from trading.wallet.closing import Closer
 from trading.wallet.reconcile import Finding, reconcile
+from trading.wallet.release import Closer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG = pytest.mark.long
 TIMEOUT = 0.5  # seconds that we wait for an answer of the service
 SESSIONS = "FROM pg_stat_activity WHERE application_name = %s"
-READERS = (client, closing, intake, reconcile_wallet, selectors, tasks)  # of WALLET
+READERS = (client, closing, intake, reconcile_wallet, queries, tasks)  # of WALLET
 
 
 @pytest.fixture(scope="module")
@@ -468,7 +471,7 @@ def test_an_intake_that_the_sweep_has_given_up_holds_nothing(
 ) -> None:
     alice = customer(matched, service, USDT="1000")
     prepared = candidates.prepare([matched.draft(alice, "BUY", "1", "100")], matched.member(alice))
-    funding.reserve(prepared)
+    wallet_funds.reserve(prepared)
     give_up_the_late()
     closer.run()
     with connect("exchange test intake") as connection, pytest.raises(psycopg.OperationalError):

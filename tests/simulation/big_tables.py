@@ -22,7 +22,7 @@ from exchange import partitions
 from exchange.members.models import Institution, User
 from matching.models import SymbolGroup
 from trading.models import Account, Asset, Instrument
-from trading.partitions import TABLES
+from trading.models.partitions import TABLES
 
 Say = Callable[[str], None]
 AT_ONCE = 500_000

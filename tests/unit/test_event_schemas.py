@@ -13,7 +13,7 @@ from exchange.events import asyncapi, outbox, schema
 from exchange.events.topics import KEYS, TOPICS
 from exchange.ids import uuid7
 from exchange.times import now_text
-from trading import messages
+from trading.orders import events
 
 STAMP: dict[str, Any] = {"trace_id": "trace-1", "timestamp": now_text()}
 ORDER: dict[str, Any] = {
@@ -48,10 +48,10 @@ BOOK: dict[str, Any] = {
     "asks": [("100.20", "3")],
 }
 LINES = {
-    "ORDER_STATUS_CHANGED": messages.order_event(**ORDER, **STAMP),
-    "TRADE_EXECUTED": messages.trade_event(**TRADE, **STAMP),
-    "MARKET_STATUS_CHANGED": messages.market_event(symbol="BTC/USDT", status="HALTED", **STAMP),
-    "BOOK_CHANGED": messages.book_event(**BOOK, **STAMP),
+    "ORDER_STATUS_CHANGED": events.order_event(**ORDER, **STAMP),
+    "TRADE_EXECUTED": events.trade_event(**TRADE, **STAMP),
+    "MARKET_STATUS_CHANGED": events.market_event(symbol="BTC/USDT", status="HALTED", **STAMP),
+    "BOOK_CHANGED": events.book_event(**BOOK, **STAMP),
 }
 
 

@@ -14,10 +14,10 @@ from exchange.errors import FieldError, Problem
 from matching.core.scale import InstrumentScale
 from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.order_view import OrderView
-from trading.api import parse, reading
-from trading.api.document import load
-from trading.catalog import AssetView, Catalog, Market
-from trading.order import Draft
+from trading.api import order_request, parameters
+from trading.api.json_body import load
+from trading.orders.order import Draft
+from trading.reference.catalog import AssetView, Catalog, Market
 
 BTC, USDT, YEN = AssetView(1, "BTC", 8), AssetView(2, "USDT", 8), AssetView(3, "JPY", 0)
 
@@ -69,19 +69,19 @@ def known_markets(monkeypatch: pytest.MonkeyPatch) -> None:
     catalog._loaded_at = float("inf")
     catalog._by_id = {each.id: each for each in (DOLLAR, YENS)}
     catalog._by_symbol = {name: each for each in (DOLLAR, YENS) for name in (each.symbol, each.slug)}
-    monkeypatch.setattr(parse, "catalog", catalog)
-    monkeypatch.setattr(reading, "catalog", catalog)
+    monkeypatch.setattr(order_request, "catalog", catalog)
+    monkeypatch.setattr(parameters, "catalog", catalog)
 
 
 def draft(fields: dict[str, Any]) -> Draft:
-    result = parse.read_order(load(json.dumps(fields).encode()), "user", "trace")
+    result = order_request.read_order(load(json.dumps(fields).encode()), "user", "trace")
     assert isinstance(result, Draft), result
     return result
 
 
 def errors(fields: dict[str, Any] | str) -> dict[str, FieldError]:
     text = fields if isinstance(fields, str) else json.dumps(fields)
-    result = parse.read_order(load(text.encode()), "user", "trace")
+    result = order_request.read_order(load(text.encode()), "user", "trace")
     assert isinstance(result, list), result
     return {error.field: error for error in result}
 
@@ -285,20 +285,22 @@ VALUES = st.none() | st.booleans() | st.floats() | TEXTS
 
 @settings(deadline=None)
 @given(
-    st.dictionaries(st.sampled_from([*parse.ORDER_FIELDS, "other"]), VALUES | st.lists(VALUES, max_size=2))
+    st.dictionaries(
+        st.sampled_from([*order_request.ORDER_FIELDS, "other"]), VALUES | st.lists(VALUES, max_size=2)
+    )
 )
 def test_any_json_is_a_draft_or_named_errors(fields: dict[str, Any]) -> None:
-    result = parse.read_order(load(json.dumps(fields).encode()), "user", "trace")
+    result = order_request.read_order(load(json.dumps(fields).encode()), "user", "trace")
     if isinstance(result, list):
         assert result
-        assert {error.field for error in result} <= {*parse.ORDER_FIELDS, "other"}
+        assert {error.field for error in result} <= {*order_request.ORDER_FIELDS, "other"}
 
 
 @settings(deadline=None)
 @given(st.integers(1, 10**9), st.integers(2, 10**6))
 def test_ticks_and_lots_come_back_as_they_were(ticks: int, lots: int) -> None:
     fields = LIMIT | {"price": DOLLAR.scale.price_text(ticks), "quantity": DOLLAR.scale.quantity_text(lots)}
-    result = parse.read_order(load(json.dumps(fields).encode()), "user", "trace")
+    result = order_request.read_order(load(json.dumps(fields).encode()), "user", "trace")
     if isinstance(result, Draft):
         assert (result.price, result.quantity) == (ticks, lots)
     else:
@@ -312,7 +314,7 @@ def open_order(**fields: Any) -> OrderView:
 
 
 def amendment(body: str, **order: Any) -> Any:
-    return parse.read_amendment(load(body.encode()), DOLLAR, open_order(**order))
+    return order_request.read_amendment(load(body.encode()), DOLLAR, open_order(**order))
 
 
 def test_an_amendment() -> None:

@@ -9,10 +9,9 @@ from exchange.api import ApiRequest, ApiView, answer
 from exchange.base.decimals import plain
 from exchange.query import Query
 from exchange.schema import answers, problems
-from trading import selectors
-from trading.api import reading
-from trading.api.shapes import Balances, BalanceView, LedgerPage, PostingView
-from trading.catalog import catalog
+from trading.api import parameters, queries
+from trading.api.bodies import Balances, BalanceView, LedgerPage, PostingView
+from trading.reference.catalog import catalog
 
 
 class BalancesView(ApiView):
@@ -26,7 +25,7 @@ class BalancesView(ApiView):
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         Query(request).check()
-        return answer(Balances([_balance(each) for each in selectors.balances(request.member.user_id)]))
+        return answer(Balances([_balance(each) for each in queries.balances(request.member.user_id)]))
 
 
 class LedgerView(ApiView):
@@ -36,24 +35,24 @@ class LedgerView(ApiView):
         operation_id="listLedger",
         summary="Every movement of your balances, newest first",
         tags=["balances"],
-        parameters=[OpenApiParameter("asset", str, description="such as USDT"), *reading.PAGE],
+        parameters=[OpenApiParameter("asset", str, description="such as USDT"), *parameters.PAGE],
         responses={200: answers(LedgerPage, "A page of postings"), **problems(400)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         query = Query(request)
-        asset, limit, before = reading.asset(query), query.limit(), query.cursor()
+        asset, limit, before = parameters.asset(query), query.limit(), query.cursor()
         query.check()
-        rows = selectors.entries(request.member.user_id, asset.id if asset else None, before, limit)
-        items, cursor = reading.page(rows, limit, lambda entry: entry.id)
+        rows = queries.entries(request.member.user_id, asset.id if asset else None, before, limit)
+        items, cursor = parameters.page(rows, limit, lambda entry: entry.id)
         return answer(LedgerPage([_posting(entry) for entry in items], cursor))
 
 
-def _balance(balance: selectors.Balance) -> BalanceView:
+def _balance(balance: queries.Balance) -> BalanceView:
     total = balance.available + balance.held
     return BalanceView(balance.asset, plain(balance.available), plain(balance.held), plain(total))
 
 
-def _posting(entry: selectors.Entry) -> PostingView:
+def _posting(entry: queries.Entry) -> PostingView:
     return PostingView(
         posting_id=str(entry.id),
         transaction_id=str(entry.transaction),

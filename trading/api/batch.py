@@ -13,13 +13,13 @@ from exchange.decoding import invalid
 from exchange.errors import FieldError
 from exchange.schema import answers, json
 from trading.api import examples, outcomes
-from trading.api.document import load
+from trading.api.bodies import BatchAnswer, BatchItem, PlaceOrders
+from trading.api.json_body import load
+from trading.api.openapi import RATE_FIELDS, order_problems
+from trading.api.order_request import Reader, read_order
 from trading.api.orders import may_write
-from trading.api.parse import Reader, read_order
-from trading.api.schema import RATE_FIELDS, order_problems
-from trading.api.shapes import BatchAnswer, BatchItem, PlaceOrders
-from trading.order import Draft
-from trading.place import Placed, place_orders
+from trading.orders.order import Draft
+from trading.orders.place import Placed, place_orders
 
 MAX_ORDERS = 100
 BATCH_FIELDS = dict.fromkeys(PlaceOrders.__struct_fields__)

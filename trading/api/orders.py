@@ -18,19 +18,18 @@ from exchange.schema import answers, json
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView as OrderBody
 from risk import deadman
-from trading import selectors
-from trading.amend import amend_order
-from trading.api import examples, outcomes, reading
-from trading.api.document import load
-from trading.api.parse import read_amendment, read_order
-from trading.api.schema import RATE_FIELDS, order_problems
-from trading.api.shapes import AmendOrder, CancelAfter, CancelledOrders, DeadManSwitch, OrderPage, PlaceOrder
-from trading.cancel import cancel_all_orders, cancel_order
-from trading.catalog import catalog
-from trading.place import place_orders
+from trading.api import examples, outcomes, parameters, queries
+from trading.api.bodies import AmendOrder, CancelAfter, CancelledOrders, DeadManSwitch, OrderPage, PlaceOrder
+from trading.api.json_body import load
+from trading.api.openapi import RATE_FIELDS, order_problems
+from trading.api.order_request import read_amendment, read_order
+from trading.orders.amend import amend_order
+from trading.orders.cancel import cancel_all_orders, cancel_order
+from trading.orders.place import place_orders
+from trading.reference.catalog import catalog
 
 STATUSES = ", ".join(OrderStatus)
-ORDER_ID = reading.path_id("order_id", "the order_id that placing it gave")
+ORDER_ID = parameters.path_id("order_id", "the order_id that placing it gave")
 
 
 def may_write(request: ApiRequest) -> Member:
@@ -79,7 +78,7 @@ class OrdersView(ApiView):
         summary="Your orders, newest first",
         tags=["orders"],
         parameters=[
-            reading.SYMBOL,
+            parameters.SYMBOL,
             OpenApiParameter(
                 "status",
                 {
@@ -93,26 +92,26 @@ class OrdersView(ApiView):
                 "from", {"type": "string", "format": "date-time"}, description="placed at or after"
             ),
             OpenApiParameter("to", {"type": "string", "format": "date-time"}, description="placed before"),
-            *reading.PAGE,
+            *parameters.PAGE,
         ],
         responses={200: answers(OrderPage, "A page of orders"), **order_problems(400)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         query = Query(request)
-        wanted = selectors.OrderFilter(
-            reading.market(query), _statuses(query), query.moment("from"), query.moment("to")
+        wanted = queries.OrderFilter(
+            parameters.market(query), _statuses(query), query.moment("from"), query.moment("to")
         )
         limit, before = query.limit(), query.cursor()
         query.check()
-        rows = selectors.orders(request.member.user_id, wanted, before, limit)
-        items, cursor = reading.page(rows, limit, lambda order: order.order_id)
+        rows = queries.orders(request.member.user_id, wanted, before, limit)
+        items, cursor = parameters.page(rows, limit, lambda order: order.order_id)
         return answer(OrderPage(list(items), cursor))
 
     @extend_schema(
         operation_id="cancelOrders",
         summary="Cancel all your open orders, in one market or in all",
         tags=["orders"],
-        parameters=[reading.SYMBOL],
+        parameters=[parameters.SYMBOL],
         responses={
             200: answers(CancelledOrders, "The orders that were cancelled"),
             202: answers(CancelledOrders, "Will be done; those that are cancelled already"),
@@ -122,7 +121,7 @@ class OrdersView(ApiView):
     def delete(self, request: ApiRequest) -> HttpResponse:
         member = may_write(request)
         query = Query(request)
-        market = reading.market(query)
+        market = parameters.market(query)
         query.check()
         cancelled, late = cancel_all_orders(member.user_id, market, request.trace_id)
         return answer(CancelledOrders(cancelled), 202 if late else 200)
@@ -208,14 +207,14 @@ class OrderView(ApiView):
 
 
 def _own_order(request: ApiRequest, order_id: str) -> OrderBody:
-    order = selectors.order(request.member.user_id, _identifier(order_id))
+    order = queries.order(request.member.user_id, _identifier(order_id))
     if order is None:
         raise outcomes.order_not_found()
     return order
 
 
 def _identifier(order_id: str) -> UUID:
-    return reading.identifier(order_id, outcomes.order_not_found())
+    return parameters.identifier(order_id, outcomes.order_not_found())
 
 
 def _statuses(query: Query) -> Collection[OrderStatus]:

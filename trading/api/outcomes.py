@@ -8,9 +8,9 @@ from exchange.errors import Problem
 from matching.core.types import Reason
 from matching.order_view import OrderView
 from risk.gate import Refusal
-from trading.api.shapes import BatchItem
-from trading.change import Changed, ChangeOutcome
-from trading.place import Outcome, Placed
+from trading.api.bodies import BatchItem
+from trading.orders.change import Changed, ChangeOutcome
+from trading.orders.place import Outcome, Placed
 
 STATUS = {Outcome.CREATED: 201, Outcome.DUPLICATE: 200, Outcome.PENDING: 202}
 

@@ -18,8 +18,9 @@ from exchange.errors import FieldError, Problem
 from exchange.members import persons, session
 from exchange.query import Query
 from exchange.schema import answers, json, problems
-from trading.api import reading
-from trading.api.payment_shapes import (
+from trading.api import parameters
+from trading.api.openapi import RATE_FIELDS
+from trading.api.payment_bodies import (
     DepositPage,
     DepositView,
     RequestDeposit,
@@ -29,7 +30,6 @@ from trading.api.payment_shapes import (
     deposit_view,
     withdrawal_view,
 )
-from trading.api.schema import RATE_FIELDS
 from trading.models import Asset, Deposit, Withdrawal
 from trading.models.payments import DepositState, WithdrawalState
 from trading.payments import refusal, requests, selectors
@@ -91,7 +91,7 @@ def described(kind: Kind, *, summary: str, description: str, made: str) -> Any:
             parameters=[
                 OpenApiParameter("asset", str, description="such as USDT"),
                 OpenApiParameter("status", str, enum=kind.states, description="only these"),
-                *reading.PAGE,
+                *parameters.PAGE,
             ],
             responses={200: answers(kind.page, f"A page of {kind.name}s"), **problems(400, 501)},
         ),
@@ -115,7 +115,7 @@ def described(kind: Kind, *, summary: str, description: str, made: str) -> Any:
 def one_described(kind: Kind, *, cancelled: str) -> Any:
     """The OpenAPI of a `PaymentView`."""
     title = kind.name.capitalize()
-    path = [reading.path_id(f"{kind.name}_id", f"the {kind.name}'s id")]
+    path = [parameters.path_id(f"{kind.name}_id", f"the {kind.name}'s id")]
     return extend_schema_view(
         get=extend_schema(
             operation_id=f"get{title}",
@@ -186,7 +186,7 @@ class PaymentView(ApiView):
         """The id in the path, and what to answer if there is no such payment."""
         name = self.kind.name
         missing = Problem(404, f"{name}_not_found", f"You have no {name} with this id.")
-        return reading.identifier(path[f"{name}_id"], missing), missing
+        return parameters.identifier(path[f"{name}_id"], missing), missing
 
     def _answer(self, row: Deposit | Withdrawal) -> HttpResponse:
         return answer(self.kind.shown(row, persons.unseal(row.user_id, row.party, row.place)))
@@ -268,7 +268,7 @@ def _refused(do: Callable[[], Result]) -> Result:
 
 def _page(request: ApiRequest, kind: Kind) -> tuple[Any, str | None]:
     query = Query(request)
-    asset, limit, before = reading.asset(query), query.limit(), query.cursor()
+    asset, limit, before = parameters.asset(query), query.limit(), query.cursor()
     state = query.text("status")
     if state is not None and state not in kind.states:
         query.wrong("status", f"must be one of {', '.join(kind.states)}")
@@ -281,4 +281,4 @@ def _page(request: ApiRequest, kind: Kind) -> tuple[Any, str | None]:
         before=before,
         limit=limit,
     )
-    return reading.page(rows, limit, lambda row: row.pk)
+    return parameters.page(rows, limit, lambda row: row.pk)

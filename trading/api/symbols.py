@@ -10,8 +10,8 @@ from exchange.base.decimals import plain
 from exchange.query import Query
 from exchange.schema import answers, problems
 from matching.core.scale import minor_text, trim
-from trading.api.shapes import Symbols, SymbolView
-from trading.catalog import Market, catalog
+from trading.api.bodies import Symbols, SymbolView
+from trading.reference.catalog import Market, catalog
 
 COLLAR_SCALE = 6  # a collar is kept in millionths
 

@@ -10,13 +10,12 @@ from exchange.base.decimals import plain
 from exchange.errors import Problem
 from exchange.query import Query
 from exchange.schema import answers, problems
-from trading import selectors
-from trading.api import reading
-from trading.api.schema import OPTIONAL_SIGN_IN
-from trading.api.shapes import OwnSide, TradePage
-from trading.api.shapes import TradeView as TradeBody
-from trading.catalog import catalog
+from trading.api import parameters, queries
+from trading.api.bodies import OwnSide, TradePage
+from trading.api.bodies import TradeView as TradeBody
+from trading.api.openapi import OPTIONAL_SIGN_IN
 from trading.models import Trade
+from trading.reference.catalog import catalog
 
 
 class TradesView(ApiView):
@@ -24,15 +23,15 @@ class TradesView(ApiView):
         operation_id="listTrades",
         summary="The latest trades of a market",
         tags=["market data"],
-        parameters=[reading.REQUIRED_SYMBOL, *reading.PAGE],
+        parameters=[parameters.REQUIRED_SYMBOL, *parameters.PAGE],
         responses={200: answers(TradePage, "A page of trades"), **problems(400)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         query = Query(request)
-        market, limit, before = reading.market(query, required=True), query.limit(), query.cursor()
+        market, limit, before = parameters.market(query, required=True), query.limit(), query.cursor()
         query.check()
         assert market is not None
-        return _page(selectors.market_trades(market, before, limit), limit, None)
+        return _page(queries.market_trades(market, before, limit), limit, None)
 
 
 class MyTradesView(ApiView):
@@ -42,15 +41,15 @@ class MyTradesView(ApiView):
         operation_id="listMyTrades",
         summary="Your trades, newest first",
         tags=["orders"],
-        parameters=[reading.SYMBOL, *reading.PAGE],
+        parameters=[parameters.SYMBOL, *parameters.PAGE],
         responses={200: answers(TradePage, "A page of trades, with your side of each"), **problems(400)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         query = Query(request)
-        market, limit, before = reading.market(query), query.limit(), query.cursor()
+        market, limit, before = parameters.market(query), query.limit(), query.cursor()
         query.check()
         user_id = request.member.user_id
-        return _page(selectors.own_trades(user_id, market, before, limit), limit, user_id)
+        return _page(queries.own_trades(user_id, market, before, limit), limit, user_id)
 
 
 class TradeView(ApiView):
@@ -60,7 +59,7 @@ class TradeView(ApiView):
         operation_id="getTrade",
         summary="One trade",
         tags=["market data"],
-        parameters=[reading.path_id("trade_id", "the trade's id")],
+        parameters=[parameters.path_id("trade_id", "the trade's id")],
         auth=OPTIONAL_SIGN_IN,
         responses={
             200: answers(TradeBody, "The trade, with your side of it if you are signed in and took part"),
@@ -70,14 +69,14 @@ class TradeView(ApiView):
     def get(self, request: ApiRequest, trade_id: str) -> HttpResponse:
         missing = Problem(404, "trade_not_found", "There is no trade with this id.")
         user_id = member_of(request, "orders:read").user_id if is_signed_in(request) else None
-        trade = selectors.trade(reading.identifier(trade_id, missing))
+        trade = queries.trade(parameters.identifier(trade_id, missing))
         if trade is None:
             raise missing
         return answer(_view(trade, user_id))
 
 
 def _page(rows: list[Trade], limit: int, user_id: str | None) -> HttpResponse:
-    items, cursor = reading.page(rows, limit, lambda trade: trade.pk)
+    items, cursor = parameters.page(rows, limit, lambda trade: trade.pk)
     return answer(TradePage([_view(trade, user_id) for trade in items], cursor))
 
 

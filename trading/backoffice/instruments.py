@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from trading.backoffice.base import KeptAdmin
-from trading.market_admin import InstrumentActions
+from trading.backoffice.market_actions import InstrumentActions
 from trading.models import (
     Asset,
     Instrument,

@@ -16,14 +16,14 @@ from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.base.admin.time_span_filter import TimeSpanFilter
 from exchange.members.tenancy import TenantAdmin
 from matching.core.scale import trim
-from trading import finding
+from trading.backoffice import order_search
 from trading.backoffice.base import BigTableAdmin
+from trading.backoffice.counterparty import transactions_of
 from trading.models import (
     Account,
     Posting,
     Transaction,
 )
-from trading.other_side import transactions_of
 
 
 @admin.register(Account)
@@ -99,7 +99,7 @@ class PostingAdmin(TenantAdmin, BigTableAdmin):
     def meaning(self, request: HttpRequest, term: str) -> Q:
         if "@" not in term:
             return super().meaning(request, term)
-        accounts = Account.objects.filter(user__in=finding.users(term))
+        accounts = Account.objects.filter(user__in=order_search.users(term))
         return Q(account__in=list(accounts.values_list("pk", flat=True)))
 
     def by_id(self, wanted: UUID) -> Q:

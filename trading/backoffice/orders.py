@@ -13,9 +13,9 @@ from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.base.admin.time_span_filter import TimeSpanFilter
 from exchange.members.tenancy import TenantAdmin, visible
 from matching.order_status import CLOSED, OrderStatus
-from trading import finding, life
+from trading.backoffice import order_search, order_timeline
 from trading.backoffice.base import BigTableAdmin
-from trading.market_admin import OrderActions
+from trading.backoffice.market_actions import OrderActions
 from trading.models import (
     Order,
     PendingCommand,
@@ -60,17 +60,17 @@ class OrderAdmin(OrderActions, TenantAdmin, BigTableAdmin):
     list_select_related = ["user", "instrument"]
     lookups = ("user", "status")
     search_help_text = _("E-mail, order or trade id, number, client order id")
-    change_form_outer_before_template = "trading/order.html"
+    change_form_outer_before_template = "trading/orders/order.html"
 
     def meaning(self, request: HttpRequest, term: str) -> Q:
-        return finding.orders(term, visible(request.user))
+        return order_search.orders(term, visible(request.user))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         order = self.get_object(request, object_id)
         if order is not None and self.has_view_permission(request, order):
-            extra_context = {**(extra_context or {}), "life": life.of(order, visible(request.user))}
+            extra_context = {**(extra_context or {}), "life": order_timeline.of(order, visible(request.user))}
         return super().change_view(request, object_id, form_url, extra_context)
 
 

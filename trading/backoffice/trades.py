@@ -11,12 +11,12 @@ from django.utils.translation import gettext_lazy as _
 
 from exchange.base.admin.time_span_filter import TimeSpanFilter
 from exchange.members.tenancy import TenantAdmin, visible
-from trading import finding, life
+from trading.backoffice import order_search, order_timeline
 from trading.backoffice.base import BigTableAdmin
+from trading.backoffice.counterparty import half_seen
 from trading.models import (
     Trade,
 )
-from trading.other_side import half_seen
 
 
 @admin.register(Trade)
@@ -41,14 +41,17 @@ class TradeAdmin(TenantAdmin, BigTableAdmin):
     change_form_outer_before_template = "trading/trade.html"
 
     def meaning(self, request: HttpRequest, term: str) -> Q:
-        return finding.trades(term, visible(request.user))
+        return order_search.trades(term, visible(request.user))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         trade = self.get_object(request, object_id)
         if trade is not None and self.has_view_permission(request, trade):
-            extra_context = {**(extra_context or {}), "sides": life.sides(trade, visible(request.user))}
+            extra_context = {
+                **(extra_context or {}),
+                "sides": order_timeline.sides(trade, visible(request.user)),
+            }
         return super().change_view(request, object_id, form_url, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trade]:

@@ -13,8 +13,8 @@ from django.db import transaction
 
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
-from trading import market_control, restricting
-from trading.market_control import Asked
+from trading.markets import restrict, status_control
+from trading.markets.status_control import Asked
 
 EXIT_CODES = "Exit code 0: done; 1: refused, or a matcher has not come to it yet; 2: bad usage."
 
@@ -51,13 +51,13 @@ class RestrictCommand(TargetCommand):
         status = MarketStatus(options.get("status") or self.status)
         try:
             with transaction.atomic():
-                asked = restricting.restrict(target, status, reason=options["reason"], by=shell_user())
+                asked = restrict.restrict(target, status, reason=options["reason"], by=shell_user())
                 transaction.set_rollback(options["dry_run"])
-        except (market_control.UnknownMarket, ValueError) as error:
+        except (status_control.UnknownMarket, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
-        except restricting.TakesTwo as error:
+        except restrict.TakesTwo as error:
             raise CommandError(str(error), returncode=1) from error
-        late = [] if options["dry_run"] else market_control.wait(asked)
+        late = [] if options["dry_run"] else status_control.wait(asked)
         self._print(asked, late, as_json=options["as_json"], dry_run=options["dry_run"])
         if late:
             raise SystemExit(1)

@@ -11,7 +11,7 @@ from trading.models.instruments import Instrument
 
 
 class Move(models.Model):
-    """What `trading.moving` did, and what lets the database accept it: an instrument changes its group in the
+    """What `trading.markets.move` did, and what lets the database accept it: an instrument changes its group in the
     transaction of its move alone, and a move needs both journals' word. Append-only.
     """
 

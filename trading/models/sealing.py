@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 class LedgerSeal(models.Model):
-    """A slice of the ledger's transactions in a chain; append-only. See `trading.ledger_seal`.
+    """A slice of the ledger's transactions in a chain; append-only. See `trading.ledger.seal`.
 
     `entries` has 32 bytes for each transaction: its id, and a digest of all its rows.
     """

@@ -10,7 +10,7 @@ from trading.models.fields import AmountField, LooseKey
 
 
 class Trade(models.Model):
-    """`number` is contiguous per instrument; its unique index is per partition (see `trading.partitions`)."""
+    """`number` is contiguous per instrument; its unique index is per partition (see `trading.models.partitions`)."""
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     number = models.BigIntegerField()

@@ -14,8 +14,8 @@ from exchange.base.decimals import plain
 from exchange.events import outbox
 from exchange.events.topics import ACCOUNTS
 from exchange.members.models import User
-from trading import ledger
-from trading.accounts import tell
+from trading.ledger import writer
+from trading.ledger.accounts import tell
 from trading.models import Account, Deposit, Transaction, Withdrawal
 
 
@@ -31,9 +31,9 @@ def book(payment: Deposit | Withdrawal, trace_id: str) -> str:
     )
     minor = int(payment.amount.scaleb(asset.scale)) * (1 if inward else -1)
     legs = [(account, asset.pk, minor, asset.scale), (custody.pk, asset.pk, -minor, asset.scale)]
-    transaction_id, entries = ids.uuid7(), ledger.Entries()
+    transaction_id, entries = ids.uuid7(), writer.Entries()
     entries.add(transaction_id, kind, trace_id, datetime.now(UTC).isoformat(), legs)
-    ledger.book(entries)
+    writer.book(entries)
     return transaction_id
 
 

@@ -1,8 +1,8 @@
 """Users ten years after they were closed: what is left of the person goes.
 
-Closing forgets who somebody was (`trading.erasure`), but for how far they were identified, which keys they had and the
-row itself. Now the first two go, and with them whatever came to be since. The row stays as an id without a name:
-accounts and postings point to it, and books are kept.
+Closing forgets who somebody was (`trading.retention.erasure`), but for how far they were identified, which keys
+they had and the row itself. Now the first two go, and with them whatever came to be since. The row stays as an id
+without a name: accounts and postings point to it, and books are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from exchange.kyc.models import KycDocument, KycProfile
 from exchange.members import persons
 from exchange.members.models import KnownDevice, PersonKey, StaffSession, User
 from exchange.notifications.models import Delivery, Notification, UserContact
-from trading.erasure import DOMAIN
+from trading.retention.erasure import DOMAIN
 from trading.retention.rules import cutoff
 
 # What is about nothing but the person; those before that others point to.

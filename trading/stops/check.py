@@ -37,9 +37,9 @@ from exchange.database import array, transaction
 from matching.codec import Envelope, encode
 from matching.core.commands import Trigger
 from matching.core.types import MarketStatus, Side
-from trading import trail
-from trading.catalog import Market, catalog
-from trading.dispatch import Dispatcher
+from trading.orders import audit
+from trading.orders.dispatch import Dispatcher
+from trading.reference.catalog import Market, catalog
 from trading.stops import watchlist
 from trading.stops.rebuild import Connect, rebuild
 from trading.stops.watchlist import Look
@@ -157,7 +157,7 @@ class Checker:
             (written,) = tx.fetch((_SEND, _values(commands)))
             new = {row[0] for row in written}
             triggers = [envelope for _, envelope in commands if envelope.command.id in new]
-            trail.sent(tx, triggers, trail.STOPS)
+            audit.sent(tx, triggers, audit.STOPS)
         outgoing: dict[str, list[Envelope]] = defaultdict(list)
         for group, envelope in commands:
             if envelope.command.id in new:

@@ -19,7 +19,7 @@ import structlog
 from exchange import ids, metrics
 from exchange.database import array
 from matching.core.types import Side
-from trading.catalog import Market
+from trading.reference.catalog import Market
 from trading.stops import watchlist
 
 CHUNK = 2000  # stops between two looks at what moved

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from matching.core import invariants
 from matching.core.state import BookState, export
-from trading import recovery
-from trading.catalog import Market
+from trading.reference.catalog import Market
+from trading.settlement import recovery
 from trading.verify.check import Finding, Progress, Rule
 from trading.verify.snapshot import Snapshot
 

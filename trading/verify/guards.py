@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from django.apps import apps
 from django.db.models import CheckConstraint, UniqueConstraint
 
-from trading.partitions import TABLES
+from trading.models.partitions import TABLES
 from trading.verify.check import Check, Rule
 
 TRIGGERS = {

@@ -1,4 +1,4 @@
-"""The ledger's rows against their seals (`trading.ledger_seal`): what was changed, put in, moved or taken out.
+"""The ledger's rows against their seals (`trading.ledger.seal`): what was changed, put in, moved or taken out.
 
 Both are read once, in the order of ids, some slices at a time; what is found is dropped, so what is in memory is what
 overlaps.
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 
-from trading.ledger_seal import GENESIS, Digest, digests, unpacked
+from trading.ledger.seal import GENESIS, Digest, digests, unpacked
 from trading.verify.check import Finding, Progress, Rule
 
 ROWS = Rule("ledger_rows", 1, "each ledger transaction is what was sealed, row by row", "transactions")

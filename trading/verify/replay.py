@@ -25,7 +25,7 @@ from matching.core.engine import Engine
 from matching.core.events import Event, Traded
 from matching.core.state import BookState, OrderState, digest, export
 from matching.core.types import Side
-from trading.catalog import Market
+from trading.reference.catalog import Market
 from trading.verify import books
 from trading.verify.check import Finding, Progress, Rule
 from trading.verify.journal import batches, retained_from

@@ -16,7 +16,7 @@ import psycopg
 from django.db import transaction
 
 from exchange.database import connect
-from trading.catalog import Market, catalog
+from trading.reference.catalog import Market, catalog
 
 # Whole tables are compared: sorts and hashes need memory, and a plan for the few rows of old statistics would
 # never end.

@@ -16,9 +16,9 @@ import django
 def place(user_id: str, body: str) -> None:
     from exchange.members.models import User
     from exchange.members.session import Member
-    from trading.api.parse import read_order
-    from trading.order import Draft
-    from trading.place import place_orders
+    from trading.api.order_request import read_order
+    from trading.orders.order import Draft
+    from trading.orders.place import place_orders
 
     user = User.objects.get(pk=user_id)
     member = Member(user_id, str(user.institution_id), user.role, frozenset(user.permissions), 1_000_000)

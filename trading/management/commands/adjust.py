@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from exchange.approvals import shell
 from exchange.approvals.requests import ApprovalError
 from exchange.members.models import User
-from trading import adjustments
+from trading.ledger import adjustments
 from trading.models import Asset
 
 

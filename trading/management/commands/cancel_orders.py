@@ -10,10 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from exchange.members.models import Institution, User
-from trading import market_control, operator_cancels
 from trading.management.market_command import EXIT_CODES, shell_user
+from trading.markets import status_control
 from trading.models import Order
-from trading.operator_cancels import Asked, Scope
+from trading.orders import operator_cancels
+from trading.orders.operator_cancels import Asked, Scope
 
 
 class Command(BaseCommand):
@@ -37,9 +38,9 @@ class Command(BaseCommand):
             with transaction.atomic():
                 asked = operator_cancels.cancel_orders(scope, reason=options["reason"], by=shell_user())
                 transaction.set_rollback(options["dry_run"])
-        except (market_control.UnknownMarket, ValueError) as error:
+        except (status_control.UnknownMarket, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
-        late = 0 if options["dry_run"] else len(market_control.unapplied(asked.commands))
+        late = 0 if options["dry_run"] else len(status_control.unapplied(asked.commands))
         if options["as_json"]:
             self.stdout.write(json.dumps(_document(asked, late, options["dry_run"])))
         else:
@@ -73,7 +74,7 @@ def _scope(options: dict[str, Any]) -> Scope:
         if user is None:
             raise ValueError(f"there is no user {options['user']}")
     if options["market"]:
-        (market,) = market_control.markets_of(options["market"])
+        (market,) = status_control.markets_of(options["market"])
     if options["institution"]:
         institution = Institution.objects.filter(code=options["institution"]).first()
         if institution is None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from trading import listing
 from trading.management.creating_command import EXIT_CODES, CreatingCommand
 from trading.management.market_command import shell_user
+from trading.reference import listing
 
 
 class Command(CreatingCommand):

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from matching.models import SymbolGroup
-from trading import listing
 from trading.management.creating_command import EXIT_CODES, CreatingCommand, decimal
 from trading.management.market_command import shell_user
 from trading.models.instruments import TriggerSource
+from trading.reference import listing
 
 
 class Command(CreatingCommand):

@@ -22,7 +22,7 @@ from exchange import ids
 from exchange.env import env
 from exchange.members import installation, tokens
 from exchange.members.models import Institution, User, UserManager
-from trading.accounts import deposit
+from trading.ledger.accounts import deposit
 from trading.models import Asset
 
 _PATTERN = re.compile(r"\{(?::0(\d)d?)?\}")

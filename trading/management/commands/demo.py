@@ -19,9 +19,9 @@ from exchange.kyc.models import KycProfile, ProfileState
 from exchange.members import installation
 from exchange.members.models import Brand, Institution, InstitutionHost, Role, User
 from matching.models import SymbolGroup
-from trading.accounts import deposit
-from trading.catalog import catalog
+from trading.ledger.accounts import deposit
 from trading.models import Account, Asset, FeeSchedule, Instrument
+from trading.reference.catalog import catalog
 
 PASSWORD = "demo-pass"  # noqa: S105 - shown on the front page, in demo mode only
 OPERATOR = "operator@demo.exchange"

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exchange.ids import uuid7
 from exchange.members.models import User
-from trading import erasure
+from trading.retention import erasure
 
 
 class Command(BaseCommand):

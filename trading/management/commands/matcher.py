@@ -15,7 +15,7 @@ from exchange.redis import connect as connect_redis
 from matching.models import SymbolGroup
 from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
 from matching.worker import Worker
-from trading.settlement import GroupSettlement
+from trading.settlement.group_settlement import GroupSettlement
 
 
 class Command(BaseCommand):

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from trading import moving
 from trading.management.market_command import shell_user
-from trading.market_control import UnknownMarket, markets_of
-from trading.operator_commands import checked_reason
+from trading.markets import move
+from trading.markets.status_control import UnknownMarket, markets_of
+from trading.orders.operator_commands import checked_reason
 
 
 class Command(BaseCommand):
@@ -36,18 +36,18 @@ class Command(BaseCommand):
             reason = checked_reason(options["reason"])
             (market,) = markets_of(symbol)
             if dry_run:
-                moving.check_target(market.symbol, market.group, group)
+                move.check_target(market.symbol, market.group, group)
                 found = {"symbol": market.symbol, "from_group": market.group, "to_group": group}
-                found |= {"orders": moving.open_orders(market.id)}
+                found |= {"orders": move.open_orders(market.id)}
                 taken_over = False
             else:
                 with transaction.atomic():
-                    moved = moving.move(symbol, group, reason=reason, by=shell_user())
+                    moved = move.move(symbol, group, reason=reason, by=shell_user())
                 found = asdict(moved)
-                taken_over = not options["no_wait"] and moving.wait(moved)
+                taken_over = not options["no_wait"] and move.wait(moved)
         except (UnknownMarket, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
-        except moving.CannotMove as error:
+        except move.CannotMove as error:
             raise CommandError(str(error), returncode=1) from error
         late = not (dry_run or options["no_wait"] or taken_over)
         if options["as_json"]:

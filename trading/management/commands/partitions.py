@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exchange import partitions
-from trading.partitions import TABLES
+from trading.models.partitions import TABLES
 
 MOST_AHEAD = 400
 

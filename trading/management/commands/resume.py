@@ -11,10 +11,10 @@ from exchange.approvals.requests import ApprovalError
 from exchange.members import second_factor
 from exchange.members.models import User
 from matching.core.types import MarketStatus
-from trading import resuming
 from trading.management.market_command import TargetCommand
-from trading.market_control import UnknownMarket, markets_of
-from trading.operator_commands import checked_reason
+from trading.markets import resume
+from trading.markets.status_control import UnknownMarket, markets_of
+from trading.orders.operator_commands import checked_reason
 
 
 class Command(TargetCommand):
@@ -43,11 +43,11 @@ class Command(TargetCommand):
             symbols = [market.symbol for market in markets_of(target)]
             if options["dry_run"]:
                 for symbol in symbols:
-                    resuming.check({"symbol": symbol, "status": status.value})
+                    resume.check({"symbol": symbol, "status": status.value})
                 approval = ""
             else:
                 person = _person(options["by"], options["code"])
-                approval = str(resuming.ask(target, status=status, reason=reason, by=person).pk)
+                approval = str(resume.ask(target, status=status, reason=reason, by=person).pk)
         except (UnknownMarket, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
         except ApprovalError as error:

@@ -24,7 +24,7 @@ from exchange.embedded.ports import reachable
 from exchange.env import env
 from exchange.members import installation
 from exchange.members.models import Institution, User
-from trading.accounts import deposit
+from trading.ledger.accounts import deposit
 from trading.management.commands.demo import FUNDS, PASSWORD
 from trading.models import Account, Asset
 from trading.simulate.client import Trader, Unexpected

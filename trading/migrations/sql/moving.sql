@@ -1,5 +1,5 @@
 -- A market changes its group in a move and in no other way, and a move stands in the journals of both groups.
--- (How it is done: trading/moving.py. Places in a book are counted by the group's sequence plus `place_offset`.)
+-- (How it is done: trading/markets/move.py. Places in a book are counted by the group's sequence plus `place_offset`.)
 
 -- The transaction that a move was made in, also where it has savepoints.
 ALTER TABLE trading_move ADD COLUMN by_transaction xid8 NOT NULL DEFAULT pg_current_xact_id();

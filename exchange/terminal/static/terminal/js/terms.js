@@ -1,6 +1,6 @@
 /**
  * What an order would cost, and what is wrong with it, before it is sent. Exact, and pure: texts and a book
- * in, decimals and codes out. The exchange has the last word; these are its own rules (`trading.api.parse`).
+ * in, decimals and codes out. The exchange has the last word; these are its own rules (`trading.api.order_request`).
  */
 
 import { Decimal, ZERO, least } from "./decimal.js";

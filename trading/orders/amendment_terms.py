@@ -1,0 +1,59 @@
+"""What an amendment asks for, and what it must hold on top of what its order holds already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matching.core.types import Reason, Side
+from matching.order_status import OrderStatus
+from trading.models import Order
+from trading.reference.catalog import catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The new limit (or protection) price in ticks, the total quantity in lots, the extra hold in minor units
+    at `scale`."""
+
+    bound: int
+    quantity: int
+    extra_hold: int
+    scale: int
+    reckoned_from: tuple[int, int]
+    refused: str = ""
+
+
+def terms(order: Order, price: int | None, quantity: int | None) -> Terms:
+    """The amendment in full; `refused` says why it cannot be: a market order or stop has no price to change.
+
+    The order may fill before the amendment reaches the book. What it must hold then grows or shrinks in
+    proportion to what is filled, so the extra is the greater of the two ends, nothing more filled and all of
+    it: enough in every case. What is too much is released when the amendment is applied.
+    """
+    market = catalog.by_id(order.instrument_id)
+    scale, buying = market.scale, order.side == Side.BUY.name
+    paid = market.quote if buying else market.base
+    bound = scale.to_ticks(order.bound)
+    total, remaining = scale.to_lots(order.quantity), scale.to_lots(order.remaining_quantity)
+    assert bound is not None and total is not None and remaining is not None, (
+        "a stored order is in ticks and lots"
+    )
+    new_bound = bound if price is None else price
+    new_total = total if quantity is None else quantity
+    refused = ""
+    if price is not None and order.price is None:
+        refused = Reason.NOT_AMENDABLE
+    elif new_total <= total - remaining:
+        refused = Reason.QUANTITY_NOT_ABOVE_FILLED
+    elif order.status == OrderStatus.PENDING:
+        refused = "ORDER_PENDING"
+    grown = new_total - total
+
+    def extra(left: int) -> int:
+        if buying:
+            return scale.quote_minor(new_bound, max(0, left + grown)) - scale.quote_minor(bound, left)
+        return scale.base_minor(max(0, left + grown)) - scale.base_minor(left)
+
+    return Terms(
+        new_bound, new_total, max(0, extra(remaining), extra(0)), paid.scale, (bound, total), refused
+    )

@@ -1,0 +1,100 @@
+"""Orders that are durable and not matched yet, as the commands that placed them.
+
+A PENDING order is its own command: the worker reads it here when it starts and while Redis is away, the sweep
+when the stream lost it, and a cancel sends it ahead of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from exchange import ids
+from exchange.database import array, own_connection
+from matching.codec import Envelope, Ticket
+from matching.core.commands import Place
+from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
+from trading.models import Order
+from trading.reference.catalog import Market, catalog
+
+LIMIT = 1000
+SLACK = timedelta(minutes=1)  # an id is as old as its request, and a slow database commits that later
+LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+_PENDING = """
+    WITH o AS MATERIALIZED (
+        SELECT * FROM trading_order WHERE instrument_id = ANY (%s) AND closed_at IS NULL AND status = 'PENDING'
+           AND id BETWEEN %s AND %s ORDER BY id LIMIT %s)
+    SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force, o.post_only,
+           o.prevention, o.hold_account_id, o.receive_account_id, fees.id, o.maker_fee_rate, o.taker_fee_rate,
+           (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
+           coalesce((o.stop_price / i.tick_size)::bigint, 0), (o.quantity / i.lot_size)::bigint, o.trace_id,
+           o.client_order_id
+      FROM o
+      JOIN trading_instrument i ON i.id = o.instrument_id
+      JOIN trading_account receive ON receive.id = o.receive_account_id
+      JOIN trading_account fees ON fees.institution_id = receive.institution_id
+                               AND fees.asset_id = receive.asset_id AND fees.kind = 'FEES'
+     ORDER BY o.id"""
+
+
+def read_places(
+    connection: psycopg.Connection[Any],
+    markets: Mapping[int, Market],
+    first: str = LOWEST,
+    last: str = HIGHEST,
+) -> list[Envelope]:
+    """The pending orders of some markets (by instrument id) with ids from `first` to `last`, oldest first, at
+    most LIMIT.
+    """
+    rows = connection.execute(_PENDING, (array(markets), first, last, LIMIT)).fetchall()
+    return [_envelope(row, markets[row[3]]) for row in rows]
+
+
+def sent_again(orders: Iterable[Order]) -> list[tuple[str, Envelope]]:
+    """With its group, the command of each order that is pending still."""
+    found = []
+    for order in orders:
+        market, order_id = catalog.by_id(order.instrument_id), str(order.pk)
+        places = read_places(own_connection(), {market.id: market}, order_id, order_id)
+        found += [(market.group, place) for place in places]
+    return found
+
+
+class PendingPlaces:
+    """The pending orders of a worker's markets, without a look at old orders again."""
+
+    def __init__(self, markets: Mapping[int, Market]) -> None:
+        self._markets = markets
+        self._since = LOWEST
+
+    def read(self, connection: psycopg.Connection[Any], until: datetime | None = None) -> list[Envelope]:
+        """Those made before `until` (else all), oldest first, at most LIMIT."""
+        settled = str(ids.floor((until or datetime.now(UTC)) - SLACK))
+        last = HIGHEST if until is None else str(ids.floor(until))
+        places = read_places(connection, self._markets, self._since, last)
+        self._since = min(settled, places[0].command.id) if places else settled
+        return places
+
+
+def _envelope(row: tuple[Any, ...], market: Market) -> Envelope:
+    (order_id, number, user_id, instrument, side, kind, time_in_force, post_only, prevention) = row[:9]
+    (hold, receive, fees, maker_rate, taker_rate, bound, stop_price, quantity, trace_id, name) = row[9:]
+    place = Place(
+        id=order_id,
+        instrument=instrument,
+        user=user_id,
+        side=Side[side],
+        type=OrderType(kind),
+        time_in_force=TimeInForce(time_in_force),
+        price=bound,
+        quantity=quantity,
+        stop_price=stop_price,
+        post_only=post_only,
+        prevention=SelfTradePrevention(prevention),
+        collar_ppm=market.collar_ppm,
+    )
+    return Envelope(place, trace_id, "", Ticket(number, hold, receive, fees, maker_rate, taker_rate, name))

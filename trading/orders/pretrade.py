@@ -1,0 +1,78 @@
+"""Orders before the pre-trade gate: what is theirs to decide stands in `risk.gate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from exchange.database import own_connection
+from exchange.members.rate import Charge
+from matching.core.types import OrderType, Side
+from risk import gate
+from risk.gate import Ask, Judgement
+from trading.models import Order
+from trading.orders.amendment_terms import Terms
+from trading.orders.candidates import Candidate, ask_of
+from trading.reference.catalog import catalog
+
+
+class Judged:
+    """What the gate counted for these candidates is given back but for those that are kept."""
+
+    def __init__(self, judgement: Judgement | None, candidates: Sequence[Candidate]) -> None:
+        self._judgement = judgement
+        self._places = {candidate.order_id: place for place, candidate in enumerate(candidates)}
+
+    def keep(self, accepted: Iterable[Candidate]) -> None:
+        for candidate in accepted:
+            self._places.pop(candidate.order_id, None)
+
+    def close(self) -> None:
+        if self._judgement is not None:
+            self._judgement.give_back(self._places.values())
+
+
+@contextmanager
+def judged(
+    connection: psycopg.Connection[Any], candidates: Sequence[Candidate], charge: Charge | None = None
+) -> Iterator[Judged]:
+    """Set the `reason` of candidates that the gate refuses; the `charge` is asked for in the same round trip. May
+    raise psycopg.Error."""
+    charges = [charge] if charge is not None else []
+    if not candidates or gate.idle(connection):
+        gate.consult(*charges)
+        yield Judged(None, ())
+        return
+    judgement = Judgement(connection, [candidate.ask() for candidate in candidates])
+    gate.consult(*charges, judgement)
+    judgement.conclude()
+    for candidate, refusal in zip(candidates, judgement.refusals, strict=True):
+        if refusal is not None:
+            candidate.reason = candidate.reason or refusal
+    answer = Judged(judgement, candidates)
+    try:
+        yield answer
+    finally:
+        answer.close()
+
+
+def judge_amendment(order: Order, terms: Terms, institution: str) -> str:
+    """Why the order may not become what `terms` say; empty if it may. May raise psycopg.Error."""
+    connection = own_connection()
+    if gate.idle(connection):
+        return ""
+    market, side = catalog.by_id(order.instrument_id), Side[order.side]
+    limited = order.type == OrderType.LIMIT
+
+    def ask(lots: int, bound: int) -> Ask:
+        return ask_of(market, str(order.user_id), institution, side, lots, bound, limited)
+
+    bound, total = terms.reckoned_from
+    filled = market.scale.to_lots(order.filled_quantity)
+    assert filled is not None, "a stored order is in lots"
+    whole, before = ask(terms.quantity, terms.bound), ask(total - filled, bound)
+    after = ask(terms.quantity - filled, terms.bound)
+    return gate.judge_amendment(connection, whole, before, after) or ""
