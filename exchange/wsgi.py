@@ -19,7 +19,7 @@ from django.urls import get_resolver  # noqa: E402 - needs Django's settings
 from exchange import metrics  # noqa: E402
 from exchange.env import env  # noqa: E402
 from exchange.keys import uses  # noqa: E402
-from risk.fresh import refresher  # noqa: E402
+from risk.pretrade.refresher import refresher  # noqa: E402
 
 
 def end_with(parent: multiprocessing.process.BaseProcess) -> None:

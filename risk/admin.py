@@ -1,5 +1,3 @@
 """All admin pages of risk, for Django to find."""
 
-from risk import cases_admin, limits_admin, portfolio_admin, surveillance_admin
-
 __all__ = ["cases_admin", "limits_admin", "portfolio_admin", "surveillance_admin"]

@@ -6,7 +6,8 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from risk import due, portfolio, positions
+from risk.models import valuation_queue
+from risk.portfolio import positions, revaluation
 from risk.surveillance import history, ranking, run
 
 SECONDS = 0.3  # of the worker, for valuations at a time
@@ -17,7 +18,7 @@ log = structlog.get_logger(__name__)
 @shared_task(name="risk.value_portfolios")
 def value_portfolios() -> int:
     """Value the portfolios that are due; how many."""
-    return portfolio.value_due(SECONDS)
+    return revaluation.value_due(SECONDS)
 
 
 @shared_task(name="risk.catch_up")
@@ -25,7 +26,7 @@ def catch_up() -> int:
     """Count trades into positions whose events did not come, and find who has no portfolio yet; how many
     trades."""
     counted = positions.catch_up()
-    due.mark_unknown()
+    valuation_queue.mark_unknown()
     if counted:
         log.info("trades counted without their events", trades=counted)
     return counted

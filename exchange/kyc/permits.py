@@ -1,4 +1,4 @@
-"""Who may trade by their KYC level, in a form that every order can be asked about: `risk.rules` keeps it in memory.
+"""Who may trade by their KYC level, in a form that every order can be asked about: `risk.pretrade.rules` keeps it in memory.
 
 A level's terms and the level of those without a profile say most; what is kept is who differs from that.
 """

@@ -21,11 +21,11 @@ HANDLERS: dict[str, dict[tuple[str, str], str]] = {
         (ACCOUNTS, "WITHDRAWAL_STATUS_CHANGED"): "exchange.notifications.handlers.withdrawals",
     },
     "surveillance": {
-        (TRADES, "TRADE_EXECUTED"): "risk.handlers.traded",
-        (ORDERS, "ORDER_STATUS_CHANGED"): "risk.handlers.ordered",
-        (ACCOUNTS, "DEPOSITED"): "risk.handlers.deposited",
-        (ACCOUNTS, "ADJUSTED"): "risk.handlers.deposited",
-        (ACCOUNTS, "WITHDRAWAL_STATUS_CHANGED"): "risk.handlers.deposited",
+        (TRADES, "TRADE_EXECUTED"): "risk.event_handlers.traded",
+        (ORDERS, "ORDER_STATUS_CHANGED"): "risk.event_handlers.ordered",
+        (ACCOUNTS, "DEPOSITED"): "risk.event_handlers.deposited",
+        (ACCOUNTS, "ADJUSTED"): "risk.event_handlers.deposited",
+        (ACCOUNTS, "WITHDRAWAL_STATUS_CHANGED"): "risk.event_handlers.deposited",
     },
     "analytics": {
         (TRADES, "TRADE_EXECUTED"): "exchange.analytics.volume.add_trades",

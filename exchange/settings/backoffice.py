@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 APPROVAL_KINDS: dict[str, str] = {
     "ADJUSTMENT": "trading.ledger.adjustments.KIND",
     "FEES": "trading.reference.fee_schedules.KIND",
-    "LIMITS": "risk.limit_changes.KIND",
+    "LIMITS": "risk.pretrade.limit_changes.KIND",
     "ORDER_RATE": "exchange.approvals.order_rates.KIND",
     "ROLE": "exchange.approvals.roles.KIND",
     "RESUME": "trading.markets.resume.KIND",

@@ -2,7 +2,7 @@
 
 An alert is one finding; a case is the investigation that one or more alerts about the same user and kind of
 conduct belong to. A closed case is final: the database refuses every change to it, its alerts and its notes
-(`migrations/sql/cases.sql`). `risk.cases` is the only writer.
+(`migrations/sql/cases.sql`). `risk.cases.workflow` is the only writer.
 """
 
 from __future__ import annotations

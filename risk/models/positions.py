@@ -1,5 +1,5 @@
 """What users have made of their trades, what their portfolios are worth and may lose, and what that is reckoned
-with. `risk.positions`, `risk.portfolio` and `risk.due` are the only writers but of the parameters.
+with. `risk.portfolio.positions`, `risk.portfolio.revaluation` and `risk.models.valuation_queue` are the only writers but of the parameters.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PositionCursor(models.Model):
 
 
 class Position(models.Model):
-    """What a user's trades in one market come to, at average cost (`risk.average_cost`).
+    """What a user's trades in one market come to, at average cost (`risk.portfolio.average_cost`).
 
     A negative quantity was sold out of what trades did not bring: a deposit. Fees are in all of it, so
     `realised − cost` is the quote asset that the trades brought, to the last digit.
@@ -102,7 +102,7 @@ class Portfolio(models.Model):
 
 
 class Score(models.Model):
-    """How risky a user is, 0 to 100 (`risk.score`); the pre-trade gate may refuse those above a limit."""
+    """How risky a user is, 0 to 100 (`risk.portfolio.risk_score`); the pre-trade gate may refuse those above a limit."""
 
     user = models.OneToOneField("members.User", on_delete=models.PROTECT, primary_key=True, related_name="+")
     score = models.PositiveSmallIntegerField()

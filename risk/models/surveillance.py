@@ -13,9 +13,9 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from risk.detectors.records import Kind
+from risk.detectors.thresholds import parse
 from risk.models.cases import Severity
-from risk.surveillance.records import Kind
-from risk.surveillance.thresholds import parse
 
 _AMOUNT = {"max_digits": 36, "decimal_places": 18}
 
@@ -92,7 +92,7 @@ class SurveillanceRule(models.Model):
     """How one kind of abuse is looked for, among an institution's users or everybody's.
 
     An institution's rule stands in place of the general one of its kind as a whole; without either the product's
-    own thresholds hold (`risk.surveillance.thresholds`).
+    own thresholds hold (`risk.detectors.thresholds`).
     """
 
     institution = models.ForeignKey(

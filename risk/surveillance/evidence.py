@@ -13,8 +13,8 @@ from typing import Any
 
 from exchange.base.decimals import plain
 from exchange.times import rfc3339
-from risk.surveillance import picture
-from risk.surveillance.records import SECOND, Finding, Kind, Owners, Shown, Trade, flows
+from risk.detectors.records import SECOND, Finding, Kind, Owners, Shown, Trade, flows
+from risk.surveillance import charts
 
 
 def of(finding: Finding, trades: Sequence[Trade], orders: Sequence[Shown], owners: Owners) -> dict[str, Any]:
@@ -24,9 +24,9 @@ def of(finding: Finding, trades: Sequence[Trade], orders: Sequence[Shown], owner
     legs = [leg for leg in orders if leg.order in placed]
     known = {leg.order for leg in legs}
     if finding.kind in (Kind.WASH_TRADE, Kind.WASH_RING):
-        drawn = picture.graph({pair: (flow.trades, flow.quantity) for pair, flow in flows(mine).items()})
+        drawn = charts.graph({pair: (flow.trades, flow.quantity) for pair, flow in flows(mine).items()})
     else:
-        drawn = picture.course(mine, legs, set(finding.users))
+        drawn = charts.course(mine, legs, set(finding.users))
     return {
         "users": _users(finding, mine, owners),
         "trades": [

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import connection
 
-from risk.surveillance.records import DAY, SECOND, Flow, Owners, Shown, Side, Trade
+from risk.detectors.records import DAY, SECOND, Flow, Owners, Shown, Side, Trade
 
 MOST = 20_000  # some two seconds' work
 KEEP_TRADES = 7 * DAY + 3600 * SECOND  # the longest window, and an hour for what comes late

@@ -14,8 +14,8 @@ from django.db import connection
 
 from exchange import ids
 from exchange.events.event import Event, Poison
-from risk.surveillance.legs import News, follow
-from risk.surveillance.records import Shown, Side
+from risk.detectors.displayed import News, follow
+from risk.detectors.records import Shown, Side
 
 JOBS = ("orders", "hour", "day", "week")  # what looks at a market, each with a cursor
 

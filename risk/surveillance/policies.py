@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from risk.detectors.records import Finding, Kind
+from risk.detectors.thresholds import DEFAULT, Rules, parse
 from risk.models.surveillance import SurveillanceRule
-from risk.surveillance.records import Finding, Kind
-from risk.surveillance.thresholds import DEFAULT, Rules, parse
 
 
 class Policy(NamedTuple):

@@ -19,14 +19,15 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from exchange.ids import uuid7
-from risk import cases
+from risk.cases import workflow
+from risk.detectors import registry, wash_rings
+from risk.detectors.records import SECOND, Among, Finding, Owners
 from risk.models.surveillance import RaisedFinding, SurveillanceCursor
-from risk.surveillance import detect, evidence, history, policies, rings
-from risk.surveillance.records import SECOND, Among, Finding, Owners
+from risk.surveillance import evidence, history, policies
 
 LATE = 120 * SECOND  # so long an event may be under way
 EVERY = {"orders": 60, "hour": 60, "day": 900, "week": 7200}  # seconds between two looks at a market
-LENGTH = dict(zip(("hour", "day", "week"), rings.LENGTHS, strict=True))
+LENGTH = dict(zip(("hour", "day", "week"), wash_rings.LENGTHS, strict=True))
 
 log = structlog.get_logger(__name__)
 
@@ -96,13 +97,13 @@ def _waiting(now: datetime) -> Iterable[tuple[str, str]]:
 
 def _in_orders(symbol: str, until: int) -> list[Found]:
     known = policies.read()
-    since = until - max(detect.reach(policy.rules) for policy in known) * SECOND
+    since = until - max(registry.reach(policy.rules) for policy in known) * SECOND
     trades, orders = history.trades(symbol, since, until), history.shown(symbol, since, until)
     owners = history.owners()
     found = [
         (policy, finding)
         for policy in known
-        for finding in detect.in_orders(symbol, trades, orders, owners, policy.rules, until=until)
+        for finding in registry.in_orders(symbol, trades, orders, owners, policy.rules, until=until)
     ]
     return _under_policy(found, lambda finding: evidence.of(finding, trades, orders, owners))
 
@@ -111,13 +112,13 @@ def _in_flows(symbol: str, job: str, since: int, until: int) -> list[Found]:
     """All windows of that length that reach into the time since the last look."""
     known, owners, length = policies.read(), history.owners(), LENGTH[job]
     found: list[Found] = []
-    for start, end in rings.windows(length, max(since, until - length), until):
+    for start, end in wash_rings.windows(length, max(since, until - length), until):
         flows = history.flows(symbol, start, end)
         among = partial(history.trades_among, symbol, start, end)
         in_window = [
             (policy, finding)
             for policy in known
-            for finding in detect.in_flows(symbol, flows, among, owners, policy.rules, length=length)
+            for finding in registry.in_flows(symbol, flows, among, owners, policy.rules, length=length)
         ]
         read = partial(_of_flows, among, owners)
         found += _under_policy(in_window, read)
@@ -151,7 +152,7 @@ def _raise(found: Found) -> bool:
     RaisedFinding.objects.update_or_create(
         subject=finding.subject, defaults={"until": until, "rows": rows, "raised_at": datetime.now(UTC)}
     )
-    cases.raise_alert(
+    workflow.raise_alert(
         kind=finding.kind,
         severity=found.severity,
         user_id=finding.users[0],

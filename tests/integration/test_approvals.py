@@ -37,9 +37,9 @@ from exchange.ids import uuid7
 from exchange.members.models import Institution, Role, StaffSession, User
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
-from risk.limit_changes import in_force as limits_in_force
 from risk.models import Limit
-from risk.rules import Rules
+from risk.pretrade.limit_changes import in_force as limits_in_force
+from risk.pretrade.rules import Rules
 from tests.staff import signed_in, staff, totp
 from trading.ledger import adjustments
 from trading.markets import resume
@@ -509,7 +509,7 @@ def test_the_fee_page_asks_and_changes_nothing(bank: Institution, anna: User, be
 def test_limits_take_effect_at_their_time_without_a_change_of_the_revision(
     bank: Institution, trader: User, anna: User, ben: User
 ) -> None:
-    from risk import limit_changes
+    from risk.pretrade import limit_changes
 
     def version(count: int | None, at: Any = None) -> None:
         wanted = limit_changes.ask(

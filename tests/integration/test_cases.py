@@ -20,8 +20,8 @@ from exchange import address
 from exchange.env import env
 from exchange.ids import uuid7
 from exchange.members.models import Institution, Role, User
-from risk import cases, dossier, evidence
-from risk.cases import NotAllowed
+from risk.cases import dossier, evidence, workflow
+from risk.cases.workflow import NotAllowed
 from risk.models import Alert, Case, CaseNote, Parameters
 from risk.models.cases import CLOSED, TRANSITIONS, State
 from tests.staff import signed_in, staff
@@ -60,7 +60,7 @@ def found(trader: User) -> Raise:
             "trace_id": "t",
         }
         with transaction.atomic():
-            return cases.raise_alert(**given | other)
+            return workflow.raise_alert(**given | other)
 
     return raise_it
 
@@ -125,7 +125,7 @@ def test_findings_of_one_kind_about_one_user_are_one_case(found: Raise, trader: 
 
 def test_what_is_found_after_a_decision_is_a_new_case(found: Raise, officer: User) -> None:
     first = found()
-    cases.decide(first.case_id, verdict=State.CLOSED_DISMISSED, reason="a market maker", by=officer)
+    workflow.decide(first.case_id, verdict=State.CLOSED_DISMISSED, reason="a market maker", by=officer)
     again = found()
     assert again.pk != first.pk and again.case_id != first.case_id
 
@@ -155,7 +155,7 @@ def test_evidence_is_bounded_and_the_latest_of_a_row_counts() -> None:
 
 def test_an_alert_without_an_open_transaction_is_refused(transactional_db: None) -> None:
     with pytest.raises(AssertionError, match="commits with"):
-        cases.raise_alert(
+        workflow.raise_alert(
             kind="A",
             severity=1,
             user_id=None,
@@ -197,12 +197,12 @@ def test_two_who_find_the_same_at_once_raise_one_alert(transactional_db: None, f
 
 def test_a_case_goes_its_way_and_each_step_is_audited(found: Raise, officer: User) -> None:
     case = found().case
-    cases.assign(case.pk, to=officer, by=officer, address="10.0.0.9")
-    cases.note(case.pk, text=" asked the desk ", by=officer)
-    cases.release(case.pk, by=officer)
-    cases.assign(case.pk, to=officer, by=officer)
-    cases.assign(case.pk, to=officer, by=officer)  # is so already
-    cases.decide(case.pk, verdict=State.CLOSED_CONFIRMED, reason="no other explanation", by=officer)
+    workflow.assign(case.pk, to=officer, by=officer, address="10.0.0.9")
+    workflow.note(case.pk, text=" asked the desk ", by=officer)
+    workflow.release(case.pk, by=officer)
+    workflow.assign(case.pk, to=officer, by=officer)
+    workflow.assign(case.pk, to=officer, by=officer)  # is so already
+    workflow.decide(case.pk, verdict=State.CLOSED_CONFIRMED, reason="no other explanation", by=officer)
     case.refresh_from_db()
     assert (case.state, case.assignee, case.decided_by) == ("CLOSED_CONFIRMED", officer, officer)
     assert case.decided_at is not None and CaseNote.objects.get().text == "asked the desk"
@@ -219,12 +219,14 @@ def test_every_way_that_is_not_in_the_table_is_refused(found: Raise, officer: Us
     for state in State:
         case = found(dedup=uuid7()).case
         if state is not State.OPEN and state is not State.CLOSED_DISMISSED:
-            cases.assign(case.pk, to=officer, by=officer)
+            workflow.assign(case.pk, to=officer, by=officer)
         if state in CLOSED:
-            cases.decide(case.pk, verdict=state, reason="so", by=officer)
-        verbs: dict[State, Callable[[], object]] = {State.OPEN: partial(cases.release, case.pk, by=officer)}
+            workflow.decide(case.pk, verdict=state, reason="so", by=officer)
+        verbs: dict[State, Callable[[], object]] = {
+            State.OPEN: partial(workflow.release, case.pk, by=officer)
+        }
         for to in CLOSED:
-            verbs[to] = partial(cases.decide, case.pk, verdict=to, reason="so", by=officer)
+            verbs[to] = partial(workflow.decide, case.pk, verdict=to, reason="so", by=officer)
         for to, verb in verbs.items():
             try:
                 with transaction.atomic():
@@ -235,7 +237,7 @@ def test_every_way_that_is_not_in_the_table_is_refused(found: Raise, officer: Us
                 allowed = False
             assert allowed is (to in TRANSITIONS[state]), (state, to)
         if state not in CLOSED:
-            cases.decide(case.pk, verdict=State.CLOSED_DISMISSED, reason="so", by=officer)
+            workflow.decide(case.pk, verdict=State.CLOSED_DISMISSED, reason="so", by=officer)
 
 
 def test_no_decision_without_a_reason_and_no_case_for_outsiders(
@@ -243,13 +245,13 @@ def test_no_decision_without_a_reason_and_no_case_for_outsiders(
 ) -> None:
     case = found().case
     with pytest.raises(NotAllowed, match="needs its reason"):
-        cases.decide(case.pk, verdict=State.CLOSED_DISMISSED, reason="  ", by=officer)
+        workflow.decide(case.pk, verdict=State.CLOSED_DISMISSED, reason="  ", by=officer)
     with pytest.raises(NotAllowed, match="is no decision"):
-        cases.decide(case.pk, verdict=State.OPEN, reason="so", by=officer)
+        workflow.decide(case.pk, verdict=State.OPEN, reason="so", by=officer)
     with pytest.raises(NotAllowed, match="not of the staff"):
-        cases.assign(case.pk, to=trader, by=officer)
-    with pytest.raises(cases.NoSuchCase, match="no case 12345"):
-        cases.note(12345, text="a", by=officer)
+        workflow.assign(case.pk, to=trader, by=officer)
+    with pytest.raises(workflow.NoSuchCase, match="no case 12345"):
+        workflow.note(12345, text="a", by=officer)
     assert audited() == [("case.opened", "system"), ("case.alert", "system")]
 
 
@@ -278,8 +280,8 @@ def test_no_decision_without_a_reason_and_no_case_for_outsiders(
 )
 def test_a_closed_case_is_final_for_psql_too(found: Raise, officer: User, statement: str) -> None:
     case, other = found().case, found(kind="LAYERING", dedup="l").case
-    cases.note(case.pk, text="seen", by=officer)
-    cases.decide(case.pk, verdict=State.CLOSED_DISMISSED, reason="so", by=officer)
+    workflow.note(case.pk, text="seen", by=officer)
+    workflow.decide(case.pk, verdict=State.CLOSED_DISMISSED, reason="so", by=officer)
     text = statement.format(case=case.pk, other=other.pk, officer=officer.pk)
     refused = pytest.raises(DatabaseError, match=r"final|stays with case|is kept as it is")
     with refused, transaction.atomic(), connection.cursor() as cursor:

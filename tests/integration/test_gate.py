@@ -25,10 +25,10 @@ from exchange.members.models import Institution, User
 from exchange.redis import Circuit
 from exchange.redis import client as redis_client
 from matching.codec import Envelope
-from risk import blocks, counts, deadman, gate, references
-from risk.fresh import refresher
-from risk.gate import Refusal
 from risk.models import Block, DeadMan, Limit, Score
+from risk.pretrade import dead_man_switch, exposure, gate, kill_switch, reference_prices
+from risk.pretrade.gate import Refusal
+from risk.pretrade.refresher import refresher
 from tests.market import SYMBOL, Desk, open_desk, sql
 from trading.models import Order, PendingCommand
 from trading.orders import amendment_terms, pretrade
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def desk() -> Iterator[Desk]:
     with open_desk() as desk:
         gate.rules.forget()
-        references.forget()
+        reference_prices.forget()
         yield desk
         gate.rules.forget()
 
@@ -153,13 +153,13 @@ def test_a_price_far_from_the_reference_is_refused(desk: Desk) -> None:
     assert refused(desk, desk.draft(alice, "BUY", "1", "50")) == [None], "nobody vouches for a price"
     told = {"symbol": SYMBOL, "price": "100", "stale": False}
     redis_client().set(f"price:{SYMBOL}", json.dumps(told))
-    references.forget()
+    reference_prices.forget()
     assert refused(desk, *(desk.draft(alice, "BUY", "1", price) for price in ("89.9", "90", "110", "110.1"))) == [
         "PRICE_BAND", None, None, "PRICE_BAND",
     ]  # fmt: skip
     redis_client().delete(f"price:{SYMBOL}")
     sql("INSERT INTO marketdata_price SELECT id, 200, 'OWN', false, now() FROM trading_instrument")
-    references.forget()
+    reference_prices.forget()
     assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == ["PRICE_BAND"], "PostgreSQL has it too"
 
 
@@ -297,7 +297,7 @@ def test_a_blocked_institution_stops_all_its_users_and_no_others(desk: Desk) -> 
 
 def test_an_order_that_slips_in_beside_the_switch_is_cancelled_too(desk: Desk) -> None:
     alice = desk.user(USDT="10000")
-    blocks.block(User.objects.get(pk=alice), reason="a test", by="test", trace_id="t")
+    kill_switch.block(User.objects.get(pk=alice), reason="a test", by="test", trace_id="t")
     slipped = desk.trade(alice, "BUY", "1", "100")  # by an intake that has not looked yet
     assert cancel_due(own_connection(), Dispatcher()) == 1
     _, envelopes = desk.worker._stream.read("0-0", 1)
@@ -326,11 +326,11 @@ def test_the_switch_is_thrown_once_and_stays_on_record(desk: Desk) -> None:
 def test_a_dead_man_switch_goes_off_once_and_only_when_it_is_not_renewed(desk: Desk) -> None:
     alice = desk.user(USDT="10000")
     order = desk.trade(alice, "BUY", "1", "100")
-    now, deadline = deadman.arm(alice, 60)
+    now, deadline = dead_man_switch.arm(alice, 60)
     assert deadline == now + timedelta(seconds=60)
     assert cancel_due(own_connection(), Dispatcher()) == 0
     DeadMan.objects.update(deadline=timezone.now())
-    assert deadman.arm(alice, 60)[1] is not None
+    assert dead_man_switch.arm(alice, 60)[1] is not None
     assert cancel_due(own_connection(), Dispatcher()) == 0
     DeadMan.objects.update(deadline=timezone.now())
     assert cancel_due(own_connection(), Dispatcher()) == 1
@@ -338,8 +338,8 @@ def test_a_dead_man_switch_goes_off_once_and_only_when_it_is_not_renewed(desk: D
     _, envelopes = desk.worker._stream.read("0-0", 1)
     desk.match(*envelopes)
     assert desk.order(order).status == "CANCELLED"
-    deadman.arm(alice, 60)
-    assert deadman.arm(alice, 0)[1] is None
+    dead_man_switch.arm(alice, 60)
+    assert dead_man_switch.arm(alice, 0)[1] is None
     assert not DeadMan.objects.exists()
     told = Record.objects.filter(resource=f"user/{alice}").order_by("pk")
     assert [each.action for each in told] == ["dead_man.armed", "dead_man.armed", "dead_man.cleared"]
@@ -352,7 +352,7 @@ def test_a_dead_man_switch_does_not_rely_on_a_cancel_that_came_before_the_order(
     desk.match(*(c.envelope("") for c in first.pending))
     older = desk.cancel_all(alice)
     later = send(desk, desk.draft(alice, "BUY", "1", "90"))
-    deadman.arm(alice, 60)
+    dead_man_switch.arm(alice, 60)
     DeadMan.objects.update(deadline=timezone.now())
     assert cancel_due(own_connection(), Dispatcher()) == 1
     desk.match(older, *(c.envelope("") for c in later.pending))
@@ -402,7 +402,7 @@ def test_only_a_change_of_limits_makes_counts_old(desk: Desk) -> None:
 def test_counts_that_are_stale_are_read_anew_beside_the_order_path(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counts, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(exposure, "FRESH_SECONDS", 0)
     alice = desk.user(USDT="10000")
     limit(institution=desk.institution, max_open_orders=2)
     assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == [None]

@@ -23,9 +23,9 @@ from pytest_django import DjangoDbBlocker
 
 from exchange.approvals.kinds import kinds
 from exchange.members import labels
+from risk.backoffice.surveillance import _thresholds
+from risk.detectors.thresholds import KINDS
 from risk.models import SurveillanceRule
-from risk.surveillance.thresholds import KINDS
-from risk.surveillance_admin import _thresholds
 from tests.integration.test_terminal import TURKISH, entries, plain
 from tests.market import lasting_desk
 from tests.staff import signed_in, staff

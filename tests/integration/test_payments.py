@@ -33,7 +33,7 @@ from exchange.members import persons
 from exchange.members.models import Institution, Role, User
 from exchange.notifications import handlers
 from exchange.notifications.models import Notification
-from risk import blocks
+from risk.pretrade import kill_switch
 from tests.market import PATIENCE, Desk, lasting_desk, sql
 from tests.staff import staff
 from trading.models import Deposit, Posting, Withdrawal
@@ -295,7 +295,7 @@ def test_who_is_blocked_gets_nothing_out(desk: Desk, admin: User) -> None:
     user = desk.user(USDT="100")
     first, second = withdraw(desk, user, "10").pk, withdraw(desk, user, "10").pk
     decisions.approve(first, by=admin, trace_id=TRACE)
-    blocks.block(User.objects.get(pk=user), reason="odd", by="test", trace_id=TRACE)
+    kill_switch.block(User.objects.get(pk=user), reason="odd", by="test", trace_id=TRACE)
     refused("user_blocked", lambda: withdraw(desk, user, "1"))
     refused("user_blocked", lambda: decisions.approve(second, by=admin, trace_id=TRACE))
     refused("user_blocked", lambda: decisions.send(first, by=admin, reference="S", trace_id=TRACE))
@@ -359,7 +359,7 @@ def test_an_institution_may_have_levels_of_its_own(desk: Desk) -> None:
 
 def test_who_is_not_identified_places_no_orders(desk: Desk) -> None:
     from exchange.database import own_connection
-    from risk import gate  # the process's own rules
+    from risk.pretrade import gate  # the process's own rules
     from trading.orders import candidates
     from trading.orders.pretrade import judged
 

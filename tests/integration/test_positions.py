@@ -22,8 +22,10 @@ from exchange.events.event import Event, Poison, read
 from exchange.ids import uuid7
 from exchange.redis import client
 from marketdata.models import Candle
-from risk import cases, handlers, market, portfolio, positions, reconcile, tasks
+from risk import event_handlers, tasks
+from risk.cases import workflow
 from risk.models import Alert, Case, Parameters, Portfolio, Position, PositionCursor, Score
+from risk.portfolio import positions, price_history, reconcile, revaluation
 from tests.market import SYMBOL, Desk, open_desk, sql, unguarded
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +35,7 @@ D = Decimal
 
 @pytest.fixture
 def desk(transactional_db: None) -> Iterator[Desk]:
-    market.forget()
+    price_history.forget()
     with open_desk() as desk:
         yield desk
 
@@ -45,7 +47,7 @@ def events(topic: str = "trade.events") -> list[Event]:
 
 
 def consume(some: list[Event]) -> int:
-    return handled.handle("surveillance", [(handlers.traded, event) for event in some])
+    return handled.handle("surveillance", [(event_handlers.traded, event) for event in some])
 
 
 def position(user: str, symbol: str = SYMBOL) -> Position:
@@ -87,7 +89,7 @@ def test_an_event_that_comes_again_counts_once(traded: tuple[str, str]) -> None:
     assert consume(found) == 0
     before = position(alice)
     with transaction.atomic():  # even if the rows that say "handled" are lost
-        handlers.traded(found)
+        event_handlers.traded(found)
     after = position(alice)
     assert (after.quantity, after.cost, after.trades) == (before.quantity, before.cost, 10)
     assert reconcile.differences() == []
@@ -102,7 +104,7 @@ def test_two_consumers_that_have_the_same_trades_count_them_once(traded: tuple[s
             start.wait()
             for batch in batches:
                 with transaction.atomic():
-                    handlers.traded(batch)
+                    event_handlers.traded(batch)
         finally:
             connections.close_all()
 
@@ -183,7 +185,7 @@ def test_what_is_no_trade_is_poison(traded: tuple[str, str], broken: dict[str, A
 
 def history(desk: Desk, closes: list[float]) -> None:
     """Hourly candles up to the hour that has ended."""
-    last = datetime.fromtimestamp(market.last_interval(Parameters()), UTC)
+    last = datetime.fromtimestamp(price_history.last_interval(Parameters()), UTC)
     Candle.objects.bulk_create(
         Candle(
             instrument_id=desk.market.id,
@@ -249,10 +251,12 @@ def test_what_has_no_price_is_tried_again_soon(desk: Desk) -> None:
 def test_a_deposit_makes_a_portfolio_due(desk: Desk) -> None:
     user = desk.user(USDT="100")
     event = Event("DEPOSITED", uuid7(), 1, "", "t", {"user_id": user}, "account.events", user)
-    handled.handle("surveillance", [(handlers.deposited, event)])
+    handled.handle("surveillance", [(event_handlers.deposited, event)])
     soon = Portfolio.objects.get(user_id=user).due_at
     assert timezone.now() < soon < timezone.now() + timedelta(seconds=11)
-    handled.handle("surveillance", [(handlers.deposited, msgspec.structs.replace(event, event_id=uuid7()))])
+    handled.handle(
+        "surveillance", [(event_handlers.deposited, msgspec.structs.replace(event, event_id=uuid7()))]
+    )
     assert Portfolio.objects.get(user_id=user).due_at == soon  # sooner is not needed
 
 
@@ -281,7 +285,7 @@ def test_an_alert_moves_the_score_soon(desk: Desk) -> None:
     tasks.value_portfolios()
     assert Score.objects.get(user_id=user).score == 0
     with transaction.atomic():
-        cases.raise_alert(
+        workflow.raise_alert(
             kind="SPOOFING",
             severity=3,
             user_id=user,
@@ -293,4 +297,4 @@ def test_an_alert_moves_the_score_soon(desk: Desk) -> None:
             trace_id="t",
         )
     assert Portfolio.objects.get(user_id=user).due_at < timezone.now() + timedelta(seconds=11)
-    assert portfolio.value(user).score.score == 50
+    assert revaluation.value(user).score.score == 50

@@ -25,7 +25,9 @@ from exchange.events.event import Event, Poison, read
 from exchange.members.models import Institution, Role, User
 from exchange.platform import dispatch
 from matching.core.types import TimeInForce
-from risk import cases, tasks
+from risk import tasks
+from risk.cases import workflow
+from risk.detectors.records import DAY, Kind
 from risk.models import (
     Alert,
     Case,
@@ -38,7 +40,6 @@ from risk.models import (
 )
 from risk.models.cases import State
 from risk.surveillance import history, ingestion, ranking, run
-from risk.surveillance.records import DAY, Kind
 from tests.market import PATIENCE, SYMBOL, Desk, open_desk, sql
 from tests.staff import signed_in, staff
 
@@ -116,7 +117,7 @@ def test_it_is_raised_again_only_for_something_new_whatever_became_of_the_case(d
     run.everything()
     assert run.everything().findings == []
     with transaction.atomic():
-        cases.decide(Case.objects.get().pk, verdict=State.CLOSED_DISMISSED, reason="a test", by=officer)
+        workflow.decide(Case.objects.get().pk, verdict=State.CLOSED_DISMISSED, reason="a test", by=officer)
     assert run.everything().findings == []
     assert Case.objects.count() == 1
     pass_round(desk, users, rounds=1)
@@ -285,7 +286,7 @@ def test_the_queue_is_ranked_by_how_unusual_people_are(desk: Desk, monkeypatch: 
     consume()
     with transaction.atomic():
         for user in (odd, crowd[5]):
-            cases.raise_alert(
+            workflow.raise_alert(
                 kind="SPOOFING",
                 severity=2,
                 user_id=user,

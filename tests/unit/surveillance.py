@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
-from risk.surveillance.records import SECOND, Shown, Side, Trade
+from risk.detectors.records import SECOND, Shown, Side, Trade
 
 _numbers = itertools.count(1)
 

@@ -9,11 +9,11 @@ from decimal import Decimal
 import pytest
 
 from matching.core.invariants import check
-from risk import own_side
-from risk.surveillance import picture
+from risk.cases import redaction
+from risk.detectors.records import Kind, Side
+from risk.detectors.thresholds import KINDS, Layering, Rules, Spoofing, parse
+from risk.surveillance import charts
 from risk.surveillance.evaluation import report, score
-from risk.surveillance.records import Kind, Side
-from risk.surveillance.thresholds import KINDS, Layering, Rules, Spoofing, parse
 from tests.unit.surveillance import shown, trade
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -84,7 +84,7 @@ def test_a_graph_names_all_and_needs_no_style() -> None:
         (a, b): (n + 2, Decimal(f"{n + 1}.50"))
         for n, (a, b) in enumerate(zip(names, names[1:] + names[:1], strict=True))
     }
-    svg = picture.graph(flows)
+    svg = charts.graph(flows)
     root = ElementTree.fromstring(svg)  # noqa: S314 - it is our own
     assert root.get("role") == "img"
     assert [child.tag for child in root][:2] == [f"{SVG}title", f"{SVG}desc"]
@@ -95,25 +95,25 @@ def test_a_graph_names_all_and_needs_no_style() -> None:
     assert "…00abcd sold 1.5 to b<>&\"' in 2 trades" in titles
     assert names[0] in titles
     assert "style" not in svg
-    assert picture.graph(dict(reversed(flows.items()))) == svg
+    assert charts.graph(dict(reversed(flows.items()))) == svg
 
 
 def test_a_graph_is_shown_with_names() -> None:
     ada, bob, bob2 = (f"01a206c9-0000-7000-8000-{number:010x}00" for number in range(3))
-    svg = picture.graph({(ada, bob): (2, Decimal("1.50")), (bob, bob2): (3, Decimal(2))})
+    svg = charts.graph({(ada, bob): (2, Decimal("1.50")), (bob, bob2): (3, Decimal(2))})
     known = {ada: "ada<@bank.example", bob: "bob@bank.example", bob2: "bob@other.example"}
-    root = ElementTree.fromstring(own_side.replace_short_ids(svg, known))  # noqa: S314 - it is our own
+    root = ElementTree.fromstring(redaction.replace_short_ids(svg, known))  # noqa: S314 - it is our own
     labels = {text.text for text in root.iter(f"{SVG}text")}
     assert labels == {"ada<", "bob@bank.example", "bob@other.example", "1.5", "2"}
     titles = {title.text for title in root.iter(f"{SVG}title")}
     assert titles >= {"ada< sold 1.5 to bob@bank.example in 2 trades", *known.values()}
-    assert own_side.replace_short_ids(svg, {}) == svg
+    assert redaction.replace_short_ids(svg, {}) == svg
 
 
 def test_the_names_of_a_graph_lie_on_nothing() -> None:
     users = [f"01a206c9-0000-7000-8000-{number:010x}00" for number in range(3)]
     flows = {(a, b): (2, Decimal("13.71995")) for a in users for b in users if a != b}
-    root = ElementTree.fromstring(picture.graph(flows))  # noqa: S314 - it is our own
+    root = ElementTree.fromstring(charts.graph(flows))  # noqa: S314 - it is our own
     tags = [child.tag for group in root for child in group.iter()]
     labels = [index for index, tag in enumerate(tags) if tag == f"{SVG}text"]
     assert max(index for index, tag in enumerate(tags) if tag == f"{SVG}path") < min(labels)
@@ -131,7 +131,7 @@ def test_the_names_of_a_graph_lie_on_nothing() -> None:
 
 def test_a_course_shows_every_order_and_trade_within_the_picture() -> None:
     orders = [shown("s", Side.SELL, "101", "100", 0, 9), shown("s", Side.BUY, "100", "5", 1, None)]
-    svg = picture.course([trade(5, "h", "s", "5", "100")], orders, {"s"})
+    svg = charts.course([trade(5, "h", "s", "5", "100")], orders, {"s"})
     root = ElementTree.fromstring(svg)  # noqa: S314 - it is our own
     bars = root.findall(f"{SVG}rect")[1:]
     assert len(bars) == 2
@@ -140,9 +140,9 @@ def test_a_course_shows_every_order_and_trade_within_the_picture() -> None:
             0
             <= float(bar.get("x", ""))
             < float(bar.get("x", "")) + float(bar.get("width", ""))
-            <= picture.WIDTH
+            <= charts.WIDTH
         )
-        assert 0 <= float(bar.get("y", "")) <= picture.HEIGHT
+        assert 0 <= float(bar.get("y", "")) <= charts.HEIGHT
     assert "bought 5 at 100" in svg
     assert "SELL 100 at 101: 0 filled, 100 withdrawn" in svg
-    assert picture.course([], [], set()) == ""
+    assert charts.course([], [], set()) == ""

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from risk.surveillance import bait, ignition
-from risk.surveillance.legs import News, follow
-from risk.surveillance.records import SECOND, Finding, Kind, Shown, Side, Trade
-from risk.surveillance.thresholds import Layering, MomentumIgnition, Spoofing
+from risk.detectors import momentum_ignition, spoofing
+from risk.detectors.displayed import News, follow
+from risk.detectors.records import SECOND, Finding, Kind, Shown, Side, Trade
+from risk.detectors.thresholds import Layering, MomentumIgnition, Spoofing
 from tests.unit.surveillance import shown, trade
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -18,7 +18,7 @@ BUY, SELL = Side.BUY, Side.SELL
 
 def find_bait(trades: list[Trade], orders: list[Shown], **limits: float) -> list[Finding]:
     rules = {Kind.SPOOFING: Spoofing(**limits), Kind.LAYERING: Layering(**limits)}  # type: ignore[arg-type]
-    return bait.find(
+    return spoofing.find(
         "X", sorted(trades, key=lambda t: t.at), sorted(orders, key=lambda o: o.opened), {}, rules
     )
 
@@ -139,7 +139,7 @@ def burst(trades: list[Trade], at: float, *, up: float, orders: int = 6, out: fl
 
 
 def find_ignition(trades: list[Trade], **limits: float) -> list[Finding]:
-    return ignition.find("X", trades, {}, MomentumIgnition(**limits))  # type: ignore[arg-type]
+    return momentum_ignition.find("X", trades, {}, MomentumIgnition(**limits))  # type: ignore[arg-type]
 
 
 def test_a_burst_that_moves_the_price_and_is_sold_to_followers_is_found() -> None:

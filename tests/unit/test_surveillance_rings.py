@@ -6,18 +6,18 @@ import random
 
 import pytest
 
-from risk.surveillance import rings, wash
-from risk.surveillance.records import DAY, SECOND, Finding, Kind, Owners, Trade, flows
-from risk.surveillance.thresholds import WashRing, WashTrade
+from risk.detectors import wash_rings, wash_trades
+from risk.detectors.records import DAY, SECOND, Finding, Kind, Owners, Trade, flows
+from risk.detectors.thresholds import WashRing, WashTrade
 from tests.unit.surveillance import among, trade
 
 
 def find_rings(trades: list[Trade], owners: Owners | None = None, **limits: float) -> list[Finding]:
-    return rings.find("X", flows(trades), among(trades), owners or {}, WashRing(**limits))  # type: ignore[arg-type]
+    return wash_rings.find("X", flows(trades), among(trades), owners or {}, WashRing(**limits))  # type: ignore[arg-type]
 
 
 def find_wash(trades: list[Trade], owners: Owners, **limits: float) -> list[Finding]:
-    return wash.find("X", flows(trades), among(trades), owners, WashTrade(**limits))  # type: ignore[arg-type]
+    return wash_trades.find("X", flows(trades), among(trades), owners, WashTrade(**limits))  # type: ignore[arg-type]
 
 
 def circle(members: str, rounds: int, quantity: str = "10") -> list[Trade]:
@@ -112,11 +112,15 @@ def test_accounts_of_one_owner_are_one_member() -> None:
 
 def test_windows_overlap_by_half_and_stand_still() -> None:
     hour = 3600 * SECOND
-    assert rings.windows(hour, 0, hour) == [(-hour // 2, hour // 2), (0, hour), (hour // 2, hour // 2 + hour)]
-    moved = rings.windows(hour, 10 * SECOND, hour)
-    assert moved == rings.windows(hour, 0, hour)
+    assert wash_rings.windows(hour, 0, hour) == [
+        (-hour // 2, hour // 2),
+        (0, hour),
+        (hour // 2, hour // 2 + hour),
+    ]
+    moved = wash_rings.windows(hour, 10 * SECOND, hour)
+    assert moved == wash_rings.windows(hour, 0, hour)
     for at in (0, 1, hour // 2 - 1, hour // 2, hour - 1):
-        assert sum(start <= at < end for start, end in rings.windows(hour, at, at + 1)) == 2
+        assert sum(start <= at < end for start, end in wash_rings.windows(hour, at, at + 1)) == 2
 
 
 def test_a_wash_trade_is_between_accounts_of_one_owner() -> None:

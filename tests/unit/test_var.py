@@ -10,13 +10,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from risk import backtest, concentration, score, var
-from risk.average_cost import Holding, bought, sold
-from risk.concentration import Concentration
-from risk.market import Market, returns
 from risk.models import Parameters
-from risk.valuation import reckon
-from risk.ways import Step, paths, rate
+from risk.portfolio import concentration, risk_score, value_at_risk, var_backtest
+from risk.portfolio.average_cost import Holding, bought, sold
+from risk.portfolio.concentration import Concentration
+from risk.portfolio.conversion import Step, paths, rate
+from risk.portfolio.price_history import Market, returns
+from risk.portfolio.valuation import reckon
 
 D = Decimal
 
@@ -30,7 +30,7 @@ def test_the_var_of_500_outcomes_at_99_percent_is_the_fifth_worst_loss() -> None
     worst = [1082.969, 715.512, 687.720, 661.221, 602.968]
     pnl = np.array([-loss for loss in worst] + [float(gain) for gain in range(-490, 5)])
     np.random.default_rng(1).shuffle(pnl)
-    loss = var.historical(pnl, 0.99)
+    loss = value_at_risk.historical(pnl, 0.99)
     assert loss.var == pytest.approx(602.968)
     assert loss.shortfall == pytest.approx(sum(worst) / 5)
 
@@ -38,7 +38,7 @@ def test_the_var_of_500_outcomes_at_99_percent_is_the_fifth_worst_loss() -> None
 def test_a_tail_that_is_no_whole_number_counts_its_last_outcome_in_part() -> None:
     """Acerbi and Tasche: with 150 outcomes at 99 %, the worst and half of the next."""
     pnl = np.array([-10.0, -4.0, *[1.0] * 148])
-    loss = var.historical(pnl, 0.99)
+    loss = value_at_risk.historical(pnl, 0.99)
     assert loss.var == pytest.approx(4)
     assert loss.shortfall == pytest.approx((10 + 0.5 * 4) / 1.5)
 
@@ -47,14 +47,14 @@ def test_a_shortfall_is_never_below_its_var() -> None:
     chance = np.random.default_rng(7)
     for length in range(100, 400, 13):
         for confidence in (0.95, 0.975, 0.99):
-            loss = var.historical(chance.standard_t(3, length), confidence)
+            loss = value_at_risk.historical(chance.standard_t(3, length), confidence)
             assert loss.shortfall >= loss.var
 
 
 def test_too_few_outcomes_have_no_var() -> None:
     with pytest.raises(ValueError, match="99 outcomes say nothing of the worst 1%"):
-        var.historical(np.zeros(99), 0.99)
-    assert var.historical(np.arange(100.0), 0.99).var == 0  # the worst of a hundred
+        value_at_risk.historical(np.zeros(99), 0.99)
+    assert value_at_risk.historical(np.arange(100.0), 0.99).var == 0  # the worst of a hundred
 
 
 # Parametric
@@ -67,17 +67,19 @@ def test_hulls_portfolio_of_two_stocks() -> None:
     values = np.array([10e6, 5e6])
     covariance = np.array([[0.02**2, 0.3 * 0.02 * 0.01], [0.3 * 0.02 * 0.01, 0.01**2]])
     exact = 2.3263478740408408 / 2.33
-    loss = var.parametric(values, covariance, 0.99).over(10)
+    loss = value_at_risk.parametric(values, covariance, 0.99).over(10)
     assert loss.var / exact == pytest.approx(1_622_657, abs=1)
     for held, alone in ((np.array([10e6, 0.0]), 1_473_621), (np.array([0.0, 5e6]), 368_405)):
-        assert var.parametric(held, covariance, 0.99).over(10).var / exact == pytest.approx(alone, abs=1)
+        assert value_at_risk.parametric(held, covariance, 0.99).over(10).var / exact == pytest.approx(
+            alone, abs=1
+        )
 
 
 def test_a_normal_shortfall_has_its_closed_form() -> None:
     """2.6652 deviations at 99 %, 2.0627 at 95 %: φ(z) / (1 - c)."""
     one = np.array([[1.0]])
-    assert var.parametric(np.array([1.0]), one, 0.99).shortfall == pytest.approx(2.6652, abs=1e-4)
-    assert var.parametric(np.array([1.0]), one, 0.95).shortfall == pytest.approx(2.0627, abs=1e-4)
+    assert value_at_risk.parametric(np.array([1.0]), one, 0.99).shortfall == pytest.approx(2.6652, abs=1e-4)
+    assert value_at_risk.parametric(np.array([1.0]), one, 0.95).shortfall == pytest.approx(2.0627, abs=1e-4)
 
 
 @pytest.mark.parametrize(("decay", "expected"), [(0.90, 0.00013), (0.94, 0.000118)])
@@ -85,7 +87,7 @@ def test_weights_fall_by_the_decay(decay: float, expected: float) -> None:
     """Hull's example of EWMA: a daily deviation of 1 % and then a return of 2 %; with λ = 0.9 the variance
     becomes 0.9 × 0.01² + 0.1 × 0.02² = 0.00013."""
     returns = np.array([0.01 * (-1) ** day for day in range(1500)] + [0.02])[:, None]
-    assert var.covariance(returns, decay)[0, 0] == pytest.approx(expected, rel=1e-9)
+    assert value_at_risk.covariance(returns, decay)[0, 0] == pytest.approx(expected, rel=1e-9)
 
 
 # Kupiec
@@ -104,7 +106,7 @@ def test_weights_fall_by_the_decay(decay: float, expected: float) -> None:
 def test_kupiecs_statistic(
     observations: int, exceptions: int, confidence: float, statistic: float, p_value: float
 ) -> None:
-    found = backtest.kupiec(observations, exceptions, confidence)
+    found = var_backtest.kupiec(observations, exceptions, confidence)
     assert found.statistic == pytest.approx(statistic, abs=1e-4)
     assert found.p_value == pytest.approx(p_value, abs=1e-4)
 
@@ -125,24 +127,24 @@ def test_kupiecs_statistic(
 def test_kupiecs_regions(confidence: float, observations: int, above: int, below: int) -> None:
     """Jorion, table 6.2 (after Kupiec 1995): the numbers of exceptions that do not reject at 95 %."""
     accepted = [
-        count for count in range(120) if backtest.kupiec(observations, count, confidence).p_value >= 0.05
+        count for count in range(120) if var_backtest.kupiec(observations, count, confidence).p_value >= 0.05
     ]
     assert accepted == list(range(above + 1, below))
 
 
 def test_a_back_test_forecasts_each_outcome_from_those_before_it_alone() -> None:
     pnl = np.concatenate([-np.arange(100.0), [-98.5, -99.5, -200.0, -150.0]])
-    test = backtest.run(pnl, 100, 0.99)  # the worst of the hundred before: 99, 99, 99.5, 200
+    test = var_backtest.run(pnl, 100, 0.99)  # the worst of the hundred before: 99, 99, 99.5, 200
     assert (test.tested, test.exceptions) == (4, 2)
-    assert test.kupiec == backtest.kupiec(4, 2, 0.99)
+    assert test.kupiec == var_backtest.kupiec(4, 2, 0.99)
 
 
 def test_a_right_model_passes_and_a_wrong_one_does_not() -> None:
     chance = np.random.default_rng(11)
-    calm = backtest.run(chance.normal(size=1250), 250, 0.99)
+    calm = var_backtest.run(chance.normal(size=1250), 250, 0.99)
     assert calm.kupiec is not None and calm.kupiec.p_value > 0.05
     growing = np.exp(np.linspace(0, 5, 1250))
-    wild = backtest.run(chance.normal(size=1250) * growing, 250, 0.99)
+    wild = var_backtest.run(chance.normal(size=1250) * growing, 250, 0.99)
     assert wild.kupiec is not None and wild.kupiec.p_value < 0.05
 
 
@@ -238,7 +240,7 @@ def test_a_concentration_is_news_when_it_begins_or_grows(
 
 def score_of(**known: object) -> int:
     given = {"value": 100.0, "var_99": 0.0, "share": 0.0, "severities": [], "full_var": 0.2, "threshold": 0.3}
-    return score.parts(**(given | known)).score  # type: ignore[arg-type]
+    return risk_score.parts(**(given | known)).score  # type: ignore[arg-type]
 
 
 def test_the_score_by_hand() -> None:

@@ -17,7 +17,7 @@ from exchange.query import Query
 from exchange.schema import answers, json
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView as OrderBody
-from risk import deadman
+from risk.pretrade import dead_man_switch
 from trading.api import examples, outcomes, parameters, queries
 from trading.api.bodies import AmendOrder, CancelAfter, CancelledOrders, DeadManSwitch, OrderPage, PlaceOrder
 from trading.api.json_body import load
@@ -142,7 +142,7 @@ class CancelAfterView(ApiView):
     def post(self, request: ApiRequest) -> HttpResponse:
         member = may_write(request)
         wish = body(request, CancelAfter)
-        return answer(DeadManSwitch(*deadman.arm(member.user_id, wish.timeout)))
+        return answer(DeadManSwitch(*dead_man_switch.arm(member.user_id, wish.timeout)))
 
 
 class OrderView(ApiView):

@@ -7,7 +7,7 @@ from typing import Any
 from exchange.errors import Problem
 from matching.core.types import Reason
 from matching.order_view import OrderView
-from risk.gate import Refusal
+from risk.pretrade.gate import Refusal
 from trading.api.bodies import BatchItem
 from trading.orders.change import Changed, ChangeOutcome
 from trading.orders.place import Outcome, Placed

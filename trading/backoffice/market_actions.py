@@ -24,7 +24,7 @@ from exchange.members.tenancy import TenantAdmin, visible
 from matching.admin import SymbolGroupAdmin
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
-from risk import blocks
+from risk.pretrade import kill_switch
 from trading.backoffice.operator_page import After, Answer, MoveForm, ResumeForm, operate, selected, who
 from trading.markets import move as moving
 from trading.markets import restrict, status_control
@@ -102,13 +102,13 @@ def _cancel(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> Afte
 
 def _block(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
     for row in rows:
-        blocks.block(row, reason=data["reason"], by=who(request).email, trace_id=uuid7())
+        kill_switch.block(row, reason=data["reason"], by=who(request).email, trace_id=uuid7())
     return lambda: [(messages.SUCCESS, text("Blocked; open orders are cancelled within seconds."))]
 
 
 def _release(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
     for row in rows:
-        blocks.lift(row, reason=data["reason"], by=who(request).email, trace_id=uuid7())
+        kill_switch.lift(row, reason=data["reason"], by=who(request).email, trace_id=uuid7())
     return lambda: [(messages.SUCCESS, text("Released: orders are taken again."))]
 
 

@@ -24,7 +24,7 @@ from exchange.approvals.requests import ApprovalError
 from exchange.members.models import User
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
-from risk.blocks import AlreadyBlocked, NotBlocked
+from risk.pretrade.kill_switch import AlreadyBlocked, NotBlocked
 from trading.markets.move import CannotMove
 from trading.markets.restrict import TakesTwo
 from trading.markets.status_control import UnknownMarket

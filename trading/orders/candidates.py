@@ -17,8 +17,8 @@ from matching.codec import Envelope, Ticket
 from matching.core.commands import Place
 from matching.core.scale import PPM
 from matching.core.types import MarketStatus, OrderType, Reason, Side
-from risk.counts import unit_places
-from risk.gate import Ask, Refusal
+from risk.pretrade.exposure import unit_places
+from risk.pretrade.gate import Ask, Refusal
 from trading.ledger.accounts import account_book
 from trading.orders.best_prices import Top, best_prices
 from trading.orders.order import Draft

@@ -1,4 +1,4 @@
-"""Orders before the pre-trade gate: what is theirs to decide stands in `risk.gate`."""
+"""Orders before the pre-trade gate: what is theirs to decide stands in `risk.pretrade.gate`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import psycopg
 from exchange.database import own_connection
 from exchange.members.rate import Charge
 from matching.core.types import OrderType, Side
-from risk import gate
-from risk.gate import Ask, Judgement
+from risk.pretrade import gate
+from risk.pretrade.gate import Ask, Judgement
 from trading.models import Order
 from trading.orders.amendment_terms import Terms
 from trading.orders.candidates import Candidate, ask_of

@@ -14,7 +14,7 @@ from django.db.models import Sum
 from exchange.base.decimals import plain
 from exchange.kyc import selectors
 from exchange.members.models import User
-from risk import worth
+from risk.portfolio import asset_prices
 from trading.models import Asset, Deposit, Withdrawal
 from trading.payments import review
 from trading.payments.refusal import Refused
@@ -57,7 +57,7 @@ def _worth(amounts: dict[str, Decimal], currency: str) -> Decimal:
     """Raises Refused."""
     if set(amounts) <= {currency}:
         return amounts.get(currency, Decimal(0))
-    rates = worth.prices(currency).rates
+    rates = asset_prices.prices(currency).rates
     for code in amounts.keys() - rates.keys():
         raise Refused(
             "no_price",

@@ -21,7 +21,7 @@ from exchange.approvals import requests as approvals
 from exchange.approvals.models import Approval, State
 from exchange.base.decimals import plain
 from exchange.members.models import User
-from risk import blocks
+from risk.pretrade import kill_switch
 from trading.models import Deposit, Withdrawal
 from trading.models.payments import DEPOSIT_STEPS, WITHDRAWAL_STEPS
 from trading.payments import booking
@@ -161,7 +161,9 @@ def _ask(payment: Deposit | Withdrawal, by: User, reason: str) -> None:
 def _unblocked(withdrawal: Withdrawal) -> None:
     """Who was blocked since gets nothing out."""
     user = withdrawal.user
-    if blocks.standing(user) is not None or (user.institution and blocks.standing(user.institution)):
+    if kill_switch.standing(user) is not None or (
+        user.institution and kill_switch.standing(user.institution)
+    ):
         raise Refused("user_blocked", _("The user is blocked: release the block or reject the withdrawal."))
 
 

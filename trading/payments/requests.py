@@ -17,7 +17,7 @@ from exchange.base.decimals import plain
 from exchange.env import env
 from exchange.members import persons
 from exchange.members.models import User
-from risk import blocks
+from risk.pretrade import kill_switch
 from trading.models import Account, Asset, Deposit, Withdrawal
 from trading.payments import booking, caps, review
 from trading.payments.refusal import Missing, Refused
@@ -129,7 +129,9 @@ def _known(kind: type[Kind], wanted: Wanted) -> Kind | None:
 def _may(user: User) -> None:
     if user.closed_at is not None or not user.is_active:
         raise Refused("account_closed", "This account is closed.")
-    if blocks.standing(user) is not None or (user.institution and blocks.standing(user.institution)):
+    if kill_switch.standing(user) is not None or (
+        user.institution and kill_switch.standing(user.institution)
+    ):
         raise Refused("user_blocked", "You may neither deposit nor withdraw at the moment.")
 
 

@@ -31,7 +31,7 @@ from matching.core.types import Side
 from matching.feed import BookChange, Levels
 from matching.order_status import CLOSED
 from matching.worker import Applied, Overtaken
-from risk import counts
+from risk.pretrade import exposure
 from trading.ledger import writer
 from trading.orders import events as messages
 from trading.orders.pending import PendingPlaces
@@ -167,7 +167,7 @@ class GroupSettlement:
 
     def announce(self, pipe: Pipeline, settled: Sheet) -> None:
         """The stops that are armed now and those that are armed no more; what became of counted orders."""
-        counts.tell(pipe, [told for order in settled.orders.values() if (told := _told(order))])
+        exposure.tell(pipe, [told for order in settled.orders.values() if (told := _told(order))])
         for change in settled.stops:
             if change.price:
                 watchlist.arm(pipe, change.symbol, change.side, change.order_id, change.price)
@@ -220,7 +220,7 @@ class GroupSettlement:
         raise InterruptedError(f"stopped while another worker owns group {self.group}")
 
 
-def _told(order: Working) -> counts.Change | None:
+def _told(order: Working) -> exposure.Change | None:
     """What happened to the order since the gate's counts were told of it, if it is anything they count."""
     closed = order.status in CLOSED
     remaining = 0 if closed else order.remaining
@@ -232,9 +232,9 @@ def _told(order: Working) -> counts.Change | None:
     if not (closed or lots or notional):
         return None
     market = order.market
-    places = counts.unit_places(market.base.scale)
+    places = exposure.unit_places(market.base.scale)
     units = market.scale.base_minor(traded) // 10 ** (market.base.scale - places)
-    return counts.Change(
+    return exposure.Change(
         user_id=order.user_id,
         instrument=market.id,
         currency=market.quote.code,

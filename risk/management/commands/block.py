@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exchange.ids import uuid7
 from exchange.members.models import Institution, User
-from risk import blocks
+from risk.pretrade import kill_switch
 
 
 class Command(BaseCommand):
@@ -43,10 +43,10 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         target = _user(user) if user else _institution(institution or "")
-        blocked = blocks.standing(target) is not None
+        blocked = kill_switch.standing(target) is not None
         changes = blocked if lift else not blocked
         if changes and not dry_run:
-            (blocks.lift if lift else blocks.block)(target, reason=reason, by=by, trace_id=uuid7())
+            (kill_switch.lift if lift else kill_switch.block)(target, reason=reason, by=by, trace_id=uuid7())
         answer = {
             "target": str(target),
             "blocked": blocked != changes,

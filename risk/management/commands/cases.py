@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from exchange.members.models import User
-from risk import cases, dossier
+from risk.cases import dossier, workflow
 from risk.models import Case
 from risk.models.cases import State
 
@@ -77,7 +77,7 @@ class Command(BaseCommand):
                 change()
                 case = _case(number)
                 transaction.set_rollback(dry_run)
-        except cases.NotAllowed as error:
+        except workflow.NotAllowed as error:
             self.stderr.write(str(error))
             raise SystemExit(1) from error
         return case
@@ -89,16 +89,16 @@ def _change(given: dict[str, Any]) -> tuple[int, Callable[[], object]]:
     by = _staff(given["by"])
     if (number := given["assign"]) is not None:
         to = _staff(given["to"]) if given["to"] else by
-        return number, lambda: cases.assign(number, to=to, by=by)
+        return number, lambda: workflow.assign(number, to=to, by=by)
     if (number := given["release"]) is not None:
-        return number, lambda: cases.release(number, by=by)
+        return number, lambda: workflow.release(number, by=by)
     if (number := given["note"]) is not None:
-        return number, lambda: cases.note(number, text=given["text"] or "", by=by)
+        return number, lambda: workflow.note(number, text=given["text"] or "", by=by)
     number = given["decide"]
     if given["verdict"] is None:
         raise CommandError("--decide needs --verdict", returncode=2)
     verdict, reason = VERDICTS[given["verdict"]], given["reason"] or ""
-    return number, lambda: cases.decide(number, verdict=verdict, reason=reason, by=by)
+    return number, lambda: workflow.decide(number, verdict=verdict, reason=reason, by=by)
 
 
 def _case(number: int) -> Case:

@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from risk import due, positions, reconcile
+from risk.models import valuation_queue
+from risk.portfolio import positions, reconcile
 
 
 class Command(BaseCommand):
@@ -77,4 +78,4 @@ class Command(BaseCommand):
             total += counted
             self.stderr.write(f"… {total} trades")
         if symbols:
-            due.mark_unknown()
+            valuation_queue.mark_unknown()

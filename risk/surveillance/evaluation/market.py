@@ -1,7 +1,7 @@
 """A market in memory: the real matching core, a clock, and people who act in turn.
 
 What people do becomes commands of `matching.core`; what it answers becomes the same records that the event stream
-gives in production, by the same `legs.follow`. A tick is 1; people think in units of 100 lots. Everything follows
+gives in production, by the same `displayed.follow`. A tick is 1; people think in units of 100 lots. Everything follows
 from the seed.
 
 A person is a generator that yields how many seconds it waits before it acts again.
@@ -23,8 +23,8 @@ from matching.core.book import Book
 from matching.core.commands import AnyCommand, Cancel, Place
 from matching.core.engine import Engine
 from matching.core.types import OrderType, Side, TimeInForce
-from risk.surveillance import legs
-from risk.surveillance import records as seen
+from risk.detectors import displayed
+from risk.detectors import records as seen
 
 BOOK = 1
 OPENING = 10_000  # ticks, so that one is a basis point
@@ -180,7 +180,7 @@ class Market:
 
     def _follow(self, name: str, status: str, reason: str = "") -> None:
         order = self._orders[name]
-        news = legs.News(
+        news = displayed.News(
             name,
             order.user,
             seen.Side(order.side.name),
@@ -193,7 +193,7 @@ class Market:
             self.now,
         )
         current = None if order.leg is None else self.shown[order.leg]
-        stored = legs.follow(current, _units(order.filled_before_leg), news, order.placed)
+        stored = displayed.follow(current, _units(order.filled_before_leg), news, order.placed)
         if not stored:
             return
         (leg,) = stored  # nobody amends here

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from risk.surveillance import detect, rings
+from risk.detectors import registry, wash_rings
+from risk.detectors.records import SECOND, Finding, Kind, Owners, flows
+from risk.detectors.thresholds import DEFAULT, Rules
 from risk.surveillance.evaluation import abuse, honest
 from risk.surveillance.evaluation.market import Market
-from risk.surveillance.records import SECOND, Finding, Kind, Owners, flows
-from risk.surveillance.thresholds import DEFAULT, Rules
 
 SYMBOL = "SIM/USD"
 DURATION = 2 * 3600  # seconds of each round
@@ -106,22 +106,22 @@ def look(done: Round, rules: Rules) -> list[Finding]:
     """All findings, as a run of the detectors on a live market finds them: the same in two windows is one."""
     market = done.market
     found: dict[str, Finding] = {}
-    for length in rings.LENGTHS[:2]:  # a week has no more in it than a day here
-        for start, end in rings.windows(length, 0, DURATION * SECOND):
+    for length in wash_rings.LENGTHS[:2]:  # a week has no more in it than a day here
+        for start, end in wash_rings.windows(length, 0, DURATION * SECOND):
             trades = [trade for trade in market.trades if start <= trade.at < end]
 
             def among(users: Iterable[str], trades: Any = trades) -> Any:
                 wanted = set(users)
                 return [trade for trade in trades if trade.buyer in wanted and trade.seller in wanted]
 
-            for finding in detect.in_flows(SYMBOL, flows(trades), among, done.owners, rules, length=length):
+            for finding in registry.in_flows(SYMBOL, flows(trades), among, done.owners, rules, length=length):
                 found[finding.dedup] = finding
-    for start, end in rings.windows(3600 * SECOND, 0, DURATION * SECOND):
+    for start, end in wash_rings.windows(3600 * SECOND, 0, DURATION * SECOND):
         trades = [trade for trade in market.trades if start <= trade.at < end]
         shown = [
             leg for leg in market.shown if leg.opened < end and (leg.closed is None or leg.closed >= start)
         ]
-        for finding in detect.in_orders(SYMBOL, trades, shown, done.owners, rules, until=end):
+        for finding in registry.in_orders(SYMBOL, trades, shown, done.owners, rules, until=end):
             found[finding.dedup] = finding
     return list(found.values())
 

@@ -1,6 +1,6 @@
 """Admin pages of alerts and cases: the queue, a case with its evidence, and what an operator does with it.
 
-Rows are to look at only; what changes a case is a form of its own that calls `risk.cases`.
+Rows are to look at only; what changes a case is a form of its own that calls `risk.cases.workflow`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from exchange.address import client_address
 from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.members.models import User
 from exchange.members.tenancy import TenantAdmin, TenantRelatedFilter, rows_of, visible
-from risk import cases, dossier, own_side
+from risk.cases import dossier, redaction, workflow
 from risk.models import Alert, Case
 from risk.models.cases import CLOSED, UNDER_WAY, State
 
@@ -150,9 +150,9 @@ class CaseAdmin(TenantAdmin, ReadOnlyAdmin):
             with transaction.atomic():
                 said = VERBS[verb](request, case_id)
             messages.success(request, said)
-        except cases.NoSuchCase as error:
+        except workflow.NoSuchCase as error:
             raise Http404(str(error)) from error
-        except cases.NotAllowed as error:
+        except workflow.NotAllowed as error:
             messages.error(request, str(error))
         return HttpResponseRedirect(reverse("admin:risk_case_change", args=[case_id]))
 
@@ -187,7 +187,7 @@ def _dossier(request: HttpRequest, case: Case) -> dict[str, Any]:
             "raised_at": alert.raised_at,
             "user": alert.user,
             "detail": [
-                (dossier.called(name), value) for name, value in own_side.named(alert.detail, names).items()
+                (dossier.called(name), value) for name, value in redaction.named(alert.detail, names).items()
             ],
             "picture": dossier.picture(alert, names),
             "tables": [_table(table) for table in dossier.tables(alert, names)],
@@ -200,7 +200,7 @@ def _dossier(request: HttpRequest, case: Case) -> dict[str, Any]:
 def _alerts(request: HttpRequest, case: Case) -> list[Alert]:
     institution = visible(request.user)
     found = dossier.alerts(case)
-    return found if institution is None else [own_side.of(alert, institution) for alert in found]
+    return found if institution is None else [redaction.of(alert, institution) for alert in found]
 
 
 def _table(table: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _names(request: HttpRequest, alert: Alert) -> dict[str, str]:
     """User's id → e-mail, of those whom whoever looks may see."""
     if not request.user.has_perm("members.view_user"):
         return {}
-    seen = User.objects.filter(rows_of(User, admin.site, request.user), pk__in=own_side.ids(alert))
+    seen = User.objects.filter(rows_of(User, admin.site, request.user), pk__in=redaction.ids(alert))
     return {str(pk): email for pk, email in seen.values_list("pk", "email")}
 
 
@@ -238,28 +238,28 @@ def _forms(request: HttpRequest, case: Case) -> list[dict[str, Any]]:
 
 
 def _assign(request: HttpRequest, case_id: int) -> str:
-    cases.assign(case_id, to=_who(request), by=_who(request), address=client_address(request))
+    workflow.assign(case_id, to=_who(request), by=_who(request), address=client_address(request))
     return text("Case %(case)s is yours.") % {"case": case_id}
 
 
 def _release(request: HttpRequest, case_id: int) -> str:
-    cases.release(case_id, by=_who(request), address=client_address(request))
+    workflow.release(case_id, by=_who(request), address=client_address(request))
     return text("Case %(case)s is nobody's.") % {"case": case_id}
 
 
 def _note(request: HttpRequest, case_id: int) -> str:
     form = NoteForm(request.POST)
     words = form.cleaned_data["text"] if form.is_valid() else ""
-    cases.note(case_id, text=words, by=_who(request), address=client_address(request))
+    workflow.note(case_id, text=words, by=_who(request), address=client_address(request))
     return text("Noted.")
 
 
 def _decide(request: HttpRequest, case_id: int) -> str:
     verdict = request.POST.get("verdict", "")
     if verdict not in CLOSED:
-        raise cases.NotAllowed(text("choose a verdict"))
+        raise workflow.NotAllowed(text("choose a verdict"))
     reason = request.POST.get("reason", "")[:5000]
-    cases.decide(
+    workflow.decide(
         case_id, verdict=State(verdict), reason=reason, by=_who(request), address=client_address(request)
     )
     said = {"case": case_id, "state": text(State(verdict).label).lower()}

@@ -23,8 +23,8 @@ from decimal import Decimal
 import networkx
 
 from exchange.base.decimals import plain
-from risk.surveillance.records import SECOND, Among, Finding, Flow, Flows, Kind, Owners, Trade, users_of
-from risk.surveillance.thresholds import WashRing
+from risk.detectors.records import SECOND, Among, Finding, Flow, Flows, Kind, Owners, Trade, users_of
+from risk.detectors.thresholds import WashRing
 
 LENGTHS = (3600 * SECOND, 86_400 * SECOND, 7 * 86_400 * SECOND)
 RECENT = 5  # quantities of each member that wait to be handed on: of many, some are the same by chance

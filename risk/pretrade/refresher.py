@@ -17,8 +17,8 @@ import structlog
 
 from exchange.database import connect
 from exchange.redis import client
-from risk import counts, references
-from risk.rules import LOOK_SECONDS, Rules
+from risk.pretrade import exposure, reference_prices
+from risk.pretrade.rules import LOOK_SECONDS, Rules
 
 log = structlog.get_logger(__name__)
 
@@ -43,11 +43,11 @@ class Refresher:
     def refresh(self, connection: psycopg.Connection[Any]) -> None:
         """May raise psycopg.Error, redis.RedisError."""
         rules.look(connection)
-        references.refresh(connection)
+        reference_prices.refresh(connection)
         with self._lock:
             users, self._stale = self._stale, set()
         for user in users:  # one by one: a busy one may take its time
-            counts.keep(client(), counts.load(connection, [user]))
+            exposure.keep(client(), exposure.load(connection, [user]))
 
     def _run(self) -> None:
         connection: psycopg.Connection[Any] | None = None

@@ -21,8 +21,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from exchange.base.decimals import plain
-from risk.surveillance.records import SECOND, Finding, Kind, Owners, Shown, Side, Trade
-from risk.surveillance.thresholds import Bait, Layering, Spoofing
+from risk.detectors.records import SECOND, Finding, Kind, Owners, Shown, Side, Trade
+from risk.detectors.thresholds import Bait, Layering, Spoofing
 
 
 class Fill(NamedTuple):

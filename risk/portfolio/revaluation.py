@@ -21,12 +21,13 @@ from exchange.base.decimals import plain
 from exchange.database import array
 from exchange.ids import uuid7
 from exchange.redis import client
-from risk import cases, concentration, market
-from risk.concentration import Concentration
-from risk.due import mark
-from risk.market import Market
+from risk.cases import workflow
 from risk.models.positions import Parameters, Portfolio, Score
-from risk.valuation import Valuation, reckon
+from risk.models.valuation_queue import mark
+from risk.portfolio import concentration, price_history
+from risk.portfolio.concentration import Concentration
+from risk.portfolio.price_history import Market
+from risk.portfolio.valuation import Valuation, reckon
 
 AT_ONCE = 25  # users in one transaction
 UNPRICED_SECONDS = 60  # a portfolio with an asset that had no price is valued again after that
@@ -67,7 +68,7 @@ def value_due(seconds: float) -> int:
     parameters = Parameters.current()
     now: Market | None = None
     while time.monotonic() - started < seconds and (due := _claim(parameters)):
-        now = now or market.read(parameters)
+        now = now or price_history.read(parameters)
         _value(due, now, parameters)
         done += len(due)
     return done
@@ -76,7 +77,7 @@ def value_due(seconds: float) -> int:
 def value(user: str) -> Valuation:
     """One user's, now, without writing it."""
     parameters = Parameters.current()
-    return _valuations([user], market.read(parameters), parameters)[user]
+    return _valuations([user], price_history.read(parameters), parameters)[user]
 
 
 def _claim(parameters: Parameters) -> list[Due]:
@@ -115,7 +116,7 @@ def _valuations(users: Sequence[str], now: Market, parameters: Parameters) -> di
 def _alert(user: str, valuation: Valuation, parameters: Parameters) -> None:
     found, portfolio = valuation.concentration, valuation.portfolio
     with transaction.atomic():
-        cases.raise_alert(
+        workflow.raise_alert(
             kind=concentration.KIND,
             severity=found.severity,
             user_id=user,

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 from exchange.audit import log as audit
 from exchange.events import outbox
 from exchange.members.models import User
-from risk import due
-from risk import evidence as evidence_of
+from risk.cases import evidence as evidence_of
+from risk.models import valuation_queue
 from risk.models.cases import CLOSED, TRANSITIONS, UNDER_WAY, Alert, Case, CaseNote, Severity, State
 
 TOPIC, EVENT = "risk.alerts", "RISK_ALERT"
@@ -241,7 +241,7 @@ def _facts(case: Case) -> dict[str, Any]:
 def _reckon_score(case: Case) -> None:
     """Soon. After the commit, so that nobody waits for a portfolio's row while raising alerts."""
     if case.user_id is not None:
-        transaction.on_commit(lambda: due.mark([str(case.user_id)]))
+        transaction.on_commit(lambda: valuation_queue.mark([str(case.user_id)]))
 
 
 def _audit(action: str, case: Case, actor: str, **more: Any) -> None:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 
 from exchange.database import array
-from risk import due
-from risk.average_cost import Holding, bought, sold
+from risk.models import valuation_queue
+from risk.portfolio.average_cost import Holding, bought, sold
 
 AT_ONCE = 5_000  # trades that one call reads from the table at most
 
@@ -152,4 +152,4 @@ def _take(symbol: str, fills: Sequence[Fill]) -> None:
         columns = [array(column) for column in zip(*holdings.values(), strict=True)]
         cursor.execute(_WRITE, [symbol, array(holdings), *columns])
         cursor.execute(_ADVANCE, [fills[-1].number, symbol])
-    due.mark(users)
+    valuation_queue.mark(users)

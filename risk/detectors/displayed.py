@@ -14,7 +14,7 @@ from decimal import Decimal
 import msgspec
 
 from matching.order_status import CLOSED, RESTING
-from risk.surveillance.records import Shown, Side
+from risk.detectors.records import Shown, Side
 
 BY_ITS_OWNER = "USER_CANCELLED"
 

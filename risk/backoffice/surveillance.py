@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from exchange.members.tenancy import TenantAdmin
+from risk.detectors.records import Kind
+from risk.detectors.thresholds import KINDS, parse
 from risk.models import OwnerLink, SurveillanceRule
-from risk.surveillance.records import Kind
-from risk.surveillance.thresholds import KINDS, parse
 
 
 class RuleForm(forms.ModelForm):

@@ -1,7 +1,7 @@
 """All prices of a moment and the closes before it, read by SQL from market data's tables, and what assets have
 returned in a currency by them.
 
-Prices are those of `risk.worth`. Closes come from candles; an interval without a trade repeats the close before it.
+Prices are those of `risk.portfolio.asset_prices`. Closes come from candles; an interval without a trade repeats the close before it.
 They change once an interval, so a process keeps them that long.
 """
 
@@ -16,9 +16,9 @@ import numpy as np
 from django.db import connection
 
 from risk.models.positions import Parameters
-from risk.var import Series
-from risk.ways import Path
-from risk.worth import prices
+from risk.portfolio.asset_prices import prices
+from risk.portfolio.conversion import Path
+from risk.portfolio.value_at_risk import Series
 
 SECONDS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 86400}
 SETTLED = 10  # seconds after its end a candle has all its trades

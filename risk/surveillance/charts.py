@@ -16,8 +16,8 @@ from html import escape
 import networkx
 
 from exchange.base.decimals import plain
-from risk.own_side import short
-from risk.surveillance.records import SECOND, Shown, Side, Trade
+from risk.cases.redaction import short
+from risk.detectors.records import SECOND, Shown, Side, Trade
 
 WIDTH, HEIGHT, MARGIN = 640, 480, 70
 NODE = 30  # radius

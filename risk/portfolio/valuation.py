@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from exchange.base.decimals import plain
-from risk import backtest, concentration, score, var
-from risk.concentration import Concentration
-from risk.market import Market
 from risk.models.positions import Parameters, Portfolio, Score
+from risk.portfolio import concentration, risk_score, value_at_risk, var_backtest
+from risk.portfolio.concentration import Concentration
+from risk.portfolio.price_history import Market
 
 _EXACT = Context(prec=80)
 _PLACES = Decimal("1e-8")
@@ -53,7 +53,7 @@ def reckon(
         concentrated=largest.asset,
     )
     _add_risk(portfolio, values, now, parameters)
-    parts = score.parts(
+    parts = risk_score.parts(
         value=float(total),
         var_99=None if portfolio.var_99 is None else float(portfolio.var_99),
         share=largest.share,
@@ -85,14 +85,14 @@ def _add_risk(
         return
     returns = np.column_stack([now.returns[asset][-portfolio.observations :] for asset in risky])
     held = np.array([float(values[asset]) for asset in risky])
-    pnl, spread = returns @ held, var.covariance(returns, parameters.decay)
+    pnl, spread = returns @ held, value_at_risk.covariance(returns, parameters.decay)
     for percent in (95, 99):
-        loss = var.historical(pnl, percent / 100).over(parameters.horizon)
-        normal = var.parametric(held, spread, percent / 100).over(parameters.horizon)
+        loss = value_at_risk.historical(pnl, percent / 100).over(parameters.horizon)
+        normal = value_at_risk.parametric(held, spread, percent / 100).over(parameters.horizon)
         setattr(portfolio, f"var_{percent}", _loss(loss.var))
         setattr(portfolio, f"es_{percent}", _loss(loss.shortfall))
         setattr(portfolio, f"parametric_{percent}", _loss(normal.var))
-    test = backtest.run(pnl, parameters.least_observations, 0.99)
+    test = var_backtest.run(pnl, parameters.least_observations, 0.99)
     portfolio.tested, portfolio.exceptions = test.tested, test.exceptions
     if test.kupiec is not None:
         portfolio.kupiec, portfolio.p_value = test.kupiec

@@ -18,9 +18,9 @@ from exchange.approvals.models import Approval
 from exchange.ids import uuid7
 from exchange.members.models import User
 from exchange.members.tenancy import TenantAdmin
-from risk import blocks, limit_changes
-from risk.limit_changes import CEILINGS, SCOPE
 from risk.models import Block, DeadMan, Limit
+from risk.pretrade import kill_switch, limit_changes
+from risk.pretrade.limit_changes import CEILINGS, SCOPE
 
 
 class LimitForm(VersionForm):
@@ -88,7 +88,7 @@ class BlockAdmin(TenantAdmin, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Block, form: Any, change: bool) -> None:
         target = obj.user or obj.institution
         assert target is not None, "the form has checked that there is one"
-        obj.pk = blocks.block(target, reason=obj.reason, by=_who(request), trace_id=uuid7()).pk
+        obj.pk = kill_switch.block(target, reason=obj.reason, by=_who(request), trace_id=uuid7()).pk
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return obj is None and super().has_change_permission(request)
@@ -105,7 +105,7 @@ class BlockAdmin(TenantAdmin, ModelAdmin):
         for each in queryset.filter(lifted_at__isnull=True):
             target = each.user or each.institution
             assert target is not None, "the database has checked that there is one"
-            blocks.lift(target, reason="lifted in the back office", by=_who(request), trace_id=uuid7())
+            kill_switch.lift(target, reason="lifted in the back office", by=_who(request), trace_id=uuid7())
             lifted += 1
         level = messages.SUCCESS if lifted else messages.WARNING
         self.message_user(request, _("%(count)d lifted.") % {"count": lifted}, level)

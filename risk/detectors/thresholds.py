@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from risk.surveillance.records import Kind
+from risk.detectors.records import Kind
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

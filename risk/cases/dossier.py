@@ -10,8 +10,8 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from exchange.times import rfc3339
-from risk import own_side
-from risk.evidence import LEFT_OUT
+from risk.cases import redaction
+from risk.cases.evidence import LEFT_OUT
 from risk.models import Alert, Case, CaseNote
 from risk.models.cases import TRANSITIONS, UNDER_WAY, Severity, State
 
@@ -39,7 +39,7 @@ def tables(alert: Alert, names: Mapping[str, str]) -> list[dict[str, Any]]:
     left_out = alert.evidence.get(LEFT_OUT, {})
     return [
         {"name": name, "left_out": left_out.get(name, 0), **_table(rows)}
-        for name, rows in own_side.named(alert.evidence, names).items()
+        for name, rows in redaction.named(alert.evidence, names).items()
         if name != LEFT_OUT
     ]
 
@@ -48,7 +48,7 @@ def picture(alert: Alert, names: Mapping[str, str]) -> str:
     """For an <img>, where nothing in it can run; empty if there is none."""
     if not alert.picture:
         return ""
-    drawn = own_side.replace_short_ids(alert.picture, names)
+    drawn = redaction.replace_short_ids(alert.picture, names)
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 

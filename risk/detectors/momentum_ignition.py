@@ -21,8 +21,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from exchange.base.decimals import plain
-from risk.surveillance.records import SECOND, Finding, Kind, Owners, Side, Trade
-from risk.surveillance.thresholds import MomentumIgnition
+from risk.detectors.records import SECOND, Finding, Kind, Owners, Side, Trade
+from risk.detectors.thresholds import MomentumIgnition
 
 CELL = 10 * SECOND
 BEFORE = 3 * CELL  # in which there was a trend to follow, or none

@@ -8,7 +8,8 @@ from __future__ import annotations
 from decimal import InvalidOperation
 
 from exchange.events.event import Event, Poison, in_batches
-from risk import due, positions
+from risk.models import valuation_queue
+from risk.portfolio import positions
 from risk.surveillance import ingestion
 
 
@@ -28,7 +29,7 @@ def ordered(events: list[Event]) -> None:
 @in_batches
 def deposited(events: list[Event]) -> None:
     """DEPOSITED, ADJUSTED, WITHDRAWAL_STATUS_CHANGED: a portfolio is worth something else."""
-    due.mark(_user(event) for event in events)
+    valuation_queue.mark(_user(event) for event in events)
 
 
 def _fill(event: Event) -> tuple[str, positions.Fill]:

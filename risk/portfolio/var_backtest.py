@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from risk.var import Series, tail
+from risk.portfolio.value_at_risk import Series, tail
 
 REJECTED_BELOW = 0.05  # p-value, as usual
 

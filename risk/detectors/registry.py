@@ -6,9 +6,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import Context, localcontext
 
-from risk.surveillance import bait, ignition, rings, wash
-from risk.surveillance.records import SECOND, Among, Finding, Flows, Kind, Owners, Shown, Trade
-from risk.surveillance.thresholds import Bait, MomentumIgnition, Rules, WashRing, WashTrade
+from risk.detectors import momentum_ignition, spoofing, wash_rings, wash_trades
+from risk.detectors.records import SECOND, Among, Finding, Flows, Kind, Owners, Shown, Trade
+from risk.detectors.thresholds import Bait, MomentumIgnition, Rules, WashRing, WashTrade
 
 EXACT = Context(prec=80)  # sums of amounts with 18 digits on both sides of the point
 
@@ -22,10 +22,10 @@ def in_flows(
     with localcontext(EXACT):
         match rules.thresholds.get(Kind.WASH_TRADE):
             case WashTrade() as washing if length <= washing.window * SECOND:
-                found += wash.find(symbol, flows, among, owners, washing)
+                found += wash_trades.find(symbol, flows, among, owners, washing)
         match rules.thresholds.get(Kind.WASH_RING):
             case WashRing() as circling if length <= circling.longest_window * SECOND:
-                found += rings.find(symbol, flows, among, owners, circling)
+                found += wash_rings.find(symbol, flows, among, owners, circling)
     return found
 
 
@@ -40,11 +40,11 @@ def in_orders(
         if baits:
             since = until - max(limits.window for limits in baits.values()) * SECOND
             legs = [leg for leg in orders if leg.closed is None or leg.closed >= since]
-            found += bait.find(symbol, _from(trades, since), legs, owners, baits)
+            found += spoofing.find(symbol, _from(trades, since), legs, owners, baits)
         match rules.thresholds.get(Kind.MOMENTUM_IGNITION):
             case MomentumIgnition() as limits:
                 recent = _from(trades, until - limits.window * SECOND)
-                found += ignition.find(symbol, recent, owners, limits)
+                found += momentum_ignition.find(symbol, recent, owners, limits)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from risk.ways import Path, paths, rate
+from risk.portfolio.conversion import Path, paths, rate
 
 _MARKETS = """
     SELECT i.symbol, b.code, q.code, coalesce(p.price, c.price, (

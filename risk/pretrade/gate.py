@@ -3,7 +3,7 @@
     rules (memory) → what needs no counting → counts (Redis, else PostgreSQL) → refusals, first reason first
 
 It decides on a whole intake batch: one round trip to Redis, in company with the rate limits' (`consult`). What else
-it goes by is kept fresh beside the order path (`risk.fresh`); where nobody does, it looks itself. Orders that it
+it goes by is kept fresh beside the order path (`risk.pretrade.refresher`); where nobody does, it looks itself. Orders that it
 counted and that were not accepted after all are given back with `Judgement.give_back`.
 
 Known limits of it: counts may be off for up to a minute after Redis lost something, and learn of deposits,
@@ -27,10 +27,10 @@ from redis.client import Pipeline
 
 from exchange import metrics
 from exchange.redis import Circuit, Question, ask, client
-from risk import counts, references
-from risk.counts import Change, Count, Counted, Tally
-from risk.fresh import refresher, rules
-from risk.rules import Ceilings
+from risk.pretrade import exposure, reference_prices
+from risk.pretrade.exposure import Change, Count, Counted, Tally
+from risk.pretrade.refresher import refresher, rules
+from risk.pretrade.rules import Ceilings
 
 
 class Refusal(StrEnum):
@@ -93,11 +93,11 @@ class Judgement:
 
     def put(self, pipe: Pipeline) -> None:
         started = time.perf_counter()
-        counts.put(pipe, self._changes(self._counting), rules.since)
+        exposure.put(pipe, self._changes(self._counting), rules.since)
         self._seconds += time.perf_counter() - started
 
     def hear(self, answers: list[Any]) -> None:
-        self._found = counts.heard(self._counting, answers)
+        self._found = exposure.heard(self._counting, answers)
 
     def unheard(self) -> None:
         self._found = {}
@@ -122,7 +122,7 @@ class Judgement:
         self._kept -= counted
         if counted and not _circuit.away():
             pipe = client().pipeline(transaction=False)
-            counts.tell(pipe, [self._asks[place].change(-1) for place in counted])
+            exposure.tell(pipe, [self._asks[place].change(-1) for place in counted])
             try:
                 pipe.execute()
             except redis.RedisError as error:
@@ -132,7 +132,7 @@ class Judgement:
         """Each user's counts with their asks, one after the other: as Redis has counted them, or PostgreSQL."""
         missing = {user: places for user, places in self._counting.items() if self._found.get(user) is None}
         if missing:
-            tallies = counts.load(self._connection, missing)
+            tallies = exposure.load(self._connection, missing)
             if self._found or not _circuit.away():
                 self._count_again(missing, tallies)
         found: dict[str, list[Count]] = {}
@@ -149,10 +149,10 @@ class Judgement:
     def _count_again(self, missing: Mapping[str, list[int]], tallies: Mapping[str, Tally]) -> None:
         """Those for whom Redis had no key, with the tallies that PostgreSQL has."""
         try:
-            counts.keep(client(), tallies)
+            exposure.keep(client(), tallies)
             pipe = client().pipeline(transaction=False)
-            counts.put(pipe, self._changes(missing), rules.since)
-            self._found |= counts.heard(missing, pipe.execute())
+            exposure.put(pipe, self._changes(missing), rules.since)
+            self._found |= exposure.heard(missing, pipe.execute())
             _circuit.works()
         except redis.RedisError as error:
             _circuit.failed(error)
@@ -184,7 +184,7 @@ def judge_amendment(
     grows = after.lots > before.lots or after.notional > before.notional
     if refusal is not None or not ceiling.counted or not grows:
         return refusal
-    tally = counts.load(connection, [whole.user_id])[whole.user_id]
+    tally = exposure.load(connection, [whole.user_id])[whole.user_id]
     tally.count(before.change(-1))
     return _above_sums(after, ceiling, tally.count(after.change(1)))
 
@@ -199,7 +199,7 @@ def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings)
     if ceiling.order_notional is not None and ask.notional > ceiling.order_notional:
         return Refusal.MAX_ORDER_NOTIONAL
     if ceiling.price_band is not None and ask.limit_price is not None:
-        reference = references.price(connection, ask.symbol)
+        reference = reference_prices.price(connection, ask.symbol)
         if reference and abs(ask.limit_price - reference) > reference * ceiling.price_band:
             return Refusal.PRICE_BAND
     return None
@@ -212,8 +212,8 @@ def _above_ceilings(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None
 
 
 def _above_sums(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
-    traded_here = Decimal(count.traded_here) / counts.HUNDREDTHS + ask.notional
-    traded_in_currency = Decimal(count.traded_in_currency) / counts.HUNDREDTHS + ask.notional
+    traded_here = Decimal(count.traded_here) / exposure.HUNDREDTHS + ask.notional
+    traded_in_currency = Decimal(count.traded_in_currency) / exposure.HUNDREDTHS + ask.notional
     if _above(traded_here, ceiling.traded_here) or _above(traded_in_currency, ceiling.traded_in_currency):
         return Refusal.MAX_DAILY_NOTIONAL
     if ceiling.position is not None and ask.buying:

@@ -14,8 +14,8 @@ from collections import defaultdict
 from decimal import Decimal
 
 from exchange.base.decimals import plain
-from risk.surveillance.records import Among, Finding, Flows, Kind, Owners, users_of
-from risk.surveillance.thresholds import WashTrade
+from risk.detectors.records import Among, Finding, Flows, Kind, Owners, users_of
+from risk.detectors.thresholds import WashTrade
 
 
 def find(symbol: str, flows: Flows, among: Among, owners: Owners, limits: WashTrade) -> list[Finding]:

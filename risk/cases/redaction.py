@@ -18,7 +18,7 @@ import msgspec
 from django.utils.translation import gettext as _
 
 from exchange.members.models import User
-from risk.evidence import LEFT_OUT
+from risk.cases.evidence import LEFT_OUT
 from risk.models import Alert
 
 OTHERS = "another institution's"
