@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from django.core.management.base import CommandError
 
-from matching.flow import Kind, Replay, Report
-from matching.hindsight import Hindsight
 from matching.management.commands.replay import Command
-from matching.recording import COLUMNS, LAST_OF_EVENT, TICK, Fill, FlowError, Row, events, read
+from matching.recorded.inferred import Hindsight
+from matching.recorded.recording import COLUMNS, LAST_OF_EVENT, TICK, Fill, FlowError, Row, events, read
+from matching.recorded.replay import Kind, Replay, Report
 
 EXCERPT = Path(__file__).parent.parent / "data" / "es_mbo_excerpt.csv.gz"
 WHOLE = Path(__file__).parents[2].parent / "shared" / "data" / "es_mbo_20231225.csv.gz"

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
-from matching.flow import EXPLANATIONS, Difference, Kind, Replay, Report
-from matching.hindsight import Hindsight
-from matching.recording import Fill, FlowError, Row, events, read
+from matching.recorded.inferred import Hindsight
+from matching.recorded.recording import Fill, FlowError, Row, events, read
+from matching.recorded.replay import EXPLANATIONS, Difference, Kind, Replay, Report
 
 PROGRESS_EVERY = 1_000  # events
 

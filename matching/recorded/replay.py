@@ -33,8 +33,8 @@ from matching.core.commands import Amend, AnyCommand, Cancel, Place
 from matching.core.engine import Engine
 from matching.core.events import Cancelled, Event, Traded
 from matching.core.types import OrderId, OrderType, Reason, SelfTradePrevention, Side, TimeInForce
-from matching.hindsight import Hindsight
-from matching.recording import AUCTION, SIDES, Aggressor, Fill, Row, Venue, steps
+from matching.recorded.inferred import Hindsight
+from matching.recorded.recording import AUCTION, SIDES, Aggressor, Fill, Row, Venue, steps
 
 INSTRUMENT = 1
 COMPARE_BOOKS_EVERY = 500  # events

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from matching.core.types import Side
-from matching.recording import SIDES, Aggressor, Row, Standing, Venue, steps
+from matching.recorded.recording import SIDES, Aggressor, Row, Standing, Venue, steps
 
 
 class Incoming(NamedTuple):
