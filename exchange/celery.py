@@ -49,7 +49,11 @@ app.conf.update(
         "wallet": {"task": "trading.wallet", "schedule": 1.0, "options": {"expires": 2}},
         "signatures": {"task": "keys.forget_signatures", "schedule": 20.0, "options": {"expires": 20}},
         "candles": {"task": "marketdata.aggregate", "schedule": 1.0, "options": {"expires": 2}},
-        "depth": {"task": "marketdata.depth", "schedule": crontab(), "options": {"expires": 30}},
+        "depth": {
+            "task": "marketdata.orderbook.depth_snapshots",
+            "schedule": crontab(),
+            "options": {"expires": 30},
+        },
         "notifications": {"task": "notifications.tidy", "schedule": 60.0, "options": {"expires": 60}},
         "sessions": {"task": "members.forget_sessions", "schedule": 3600.0, "options": {"expires": 3600}},
         "approvals": {"task": "approvals.expire", "schedule": 60.0, "options": {"expires": 60}},

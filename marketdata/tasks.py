@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from celery import shared_task
 
-from marketdata import depth
 from marketdata.candles.aggregate import aggregate
+from marketdata.orderbook import depth_snapshots
 from marketdata.tickers.announce import Announcer
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ def count_trades() -> int:
     return sum(counted.trades.values())
 
 
-@shared_task(name="marketdata.depth")
+@shared_task(name="marketdata.orderbook.depth_snapshots")
 def take_depth() -> int:
     """How many books were kept."""
-    return depth.take()
+    return depth_snapshots.take()

@@ -26,7 +26,7 @@ from exchange.events import lag, poke
 from exchange.platform.dispatch import HANDLERS
 from exchange.redis import client
 from marketdata.models import Price
-from marketdata.selectors import BookView, book
+from marketdata.orderbook.queries import BookView, book
 from matching.models import Checkpoint
 from matching.stream import stream_key
 from risk.models import Case

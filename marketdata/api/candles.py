@@ -11,8 +11,8 @@ from exchange.api import ApiRequest, ApiView, answer
 from exchange.base.decimals import plain
 from exchange.query import Query
 from exchange.schema import answers, problems
-from marketdata.api import reading
-from marketdata.api.shapes import CandlePage, CandleView
+from marketdata.api import parameters
+from marketdata.api.bodies import CandlePage, CandleView
 from marketdata.candles import selectors
 from marketdata.candles.intervals import WIDTHS
 
@@ -31,10 +31,10 @@ class CandlesView(ApiView):
         summary="Candles of a market",
         tags=["market data"],
         parameters=[
-            reading.SYMBOL,
-            reading.INTERVAL,
-            *reading.SPAN,
-            reading.limit_parameter(DEFAULT, MOST, "candles"),
+            parameters.SYMBOL,
+            parameters.INTERVAL,
+            *parameters.SPAN,
+            parameters.limit_parameter(DEFAULT, MOST, "candles"),
             FILL,
         ],
         responses={200: answers(CandlePage, "Candles, oldest first"), **problems(400, 404)},
@@ -45,14 +45,14 @@ class CandlesView(ApiView):
         Where there are more than `limit`: the first ones after `from`, or without `from` the last ones.
         """
         query = Query(request)
-        interval, (since, until) = reading.interval(query), reading.span(query)
+        interval, (since, until) = parameters.interval(query), parameters.span(query)
         limit, fill = query.limit(DEFAULT, MOST), query.flag("fill")
         query.check()
         symbol = symbol.replace("-", "/")
         read = selectors.filled if fill else selectors.candles
         found = read(symbol, interval, since, until, limit)
         if found is None:
-            raise reading.not_found()
+            raise parameters.not_found()
         now, width = datetime.now(UTC), WIDTHS[interval]
         return answer(CandlePage(symbol, interval.value, [_view(each, width, now) for each in found]))
 

@@ -8,28 +8,28 @@ from drf_spectacular.utils import extend_schema
 from exchange.api import ApiRequest, ApiView, answer
 from exchange.query import Query
 from exchange.schema import answers, problems
-from marketdata import depth, selectors
-from marketdata.api import reading
-from marketdata.api.shapes import DepthAt, DepthHistory
+from marketdata.api import parameters
+from marketdata.api.bodies import DepthAt, DepthHistory
+from marketdata.orderbook import depth_snapshots, queries
 
 DEFAULT_DEPTH = 20
 
-LIMIT = reading.limit_parameter(DEFAULT_DEPTH, selectors.DEPTH, "levels a side")
+LIMIT = parameters.limit_parameter(DEFAULT_DEPTH, queries.DEPTH, "levels a side")
 SNAPSHOTS, MOST_SNAPSHOTS = 60, 500
 
 
 class OrderBookView(ApiView):
     @extend_schema(
         operation_id="getOrderBook",
-        summary=f"The order book, up to {selectors.DEPTH} levels a side",
+        summary=f"The order book, up to {queries.DEPTH} levels a side",
         tags=["market data"],
-        parameters=[reading.SYMBOL],
-        responses={200: answers(selectors.BookView, "The book"), **problems(400, 404)},
+        parameters=[parameters.SYMBOL],
+        responses={200: answers(queries.BookView, "The book"), **problems(400, 404)},
     )
     def get(self, request: ApiRequest, symbol: str) -> HttpResponse:
         if request.META.get("QUERY_STRING"):
             Query(request).check()
-        return _answer(symbol, selectors.DEPTH)
+        return _answer(symbol, queries.DEPTH)
 
 
 class DepthView(ApiView):
@@ -37,12 +37,12 @@ class DepthView(ApiView):
         operation_id="getDepth",
         summary="The best levels of the order book",
         tags=["market data"],
-        parameters=[reading.SYMBOL, LIMIT],
-        responses={200: answers(selectors.BookView, "The book, cut"), **problems(400, 404)},
+        parameters=[parameters.SYMBOL, LIMIT],
+        responses={200: answers(queries.BookView, "The book, cut"), **problems(400, 404)},
     )
     def get(self, request: ApiRequest, symbol: str) -> HttpResponse:
         query = Query(request)
-        limit = query.limit(DEFAULT_DEPTH, selectors.DEPTH)
+        limit = query.limit(DEFAULT_DEPTH, queries.DEPTH)
         query.check()
         return _answer(symbol, limit)
 
@@ -50,28 +50,28 @@ class DepthView(ApiView):
 class DepthHistoryView(ApiView):
     @extend_schema(
         operation_id="listDepthHistory",
-        summary=f"The best {depth.LEVELS} levels a side as they were each minute, for {depth.KEPT.days} days",
+        summary=f"The best {depth_snapshots.LEVELS} levels a side as they were each minute, for {depth_snapshots.KEPT.days} days",
         tags=["market data"],
         parameters=[
-            reading.SYMBOL,
-            *reading.SPAN,
-            reading.limit_parameter(SNAPSHOTS, MOST_SNAPSHOTS, "snapshots"),
+            parameters.SYMBOL,
+            *parameters.SPAN,
+            parameters.limit_parameter(SNAPSHOTS, MOST_SNAPSHOTS, "snapshots"),
         ],
         responses={200: answers(DepthHistory, "Books, oldest first"), **problems(400, 404)},
     )
     def get(self, request: ApiRequest, symbol: str) -> HttpResponse:
         """Where there are more than `limit`: the first ones after `from`, or without `from` the last ones."""
         query = Query(request)
-        (since, until), limit = reading.span(query), query.limit(SNAPSHOTS, MOST_SNAPSHOTS)
+        (since, until), limit = parameters.span(query), query.limit(SNAPSHOTS, MOST_SNAPSHOTS)
         query.check()
-        market = reading.market(symbol)
-        rows = depth.history(market, since, until, limit)
+        market = parameters.market(symbol)
+        rows = depth_snapshots.history(market, since, until, limit)
         items = [DepthAt(row.taken_at, row.sequence, row.bids, row.asks) for row in rows]
         return answer(DepthHistory(market.symbol, items))
 
 
 def _answer(symbol: str, limit: int) -> HttpResponse:
-    body = selectors.book(symbol.replace("-", "/"), limit)
+    body = queries.book(symbol.replace("-", "/"), limit)
     if body is None:
-        raise reading.not_found()
+        raise parameters.not_found()
     return HttpResponse(body, content_type="application/json")

@@ -8,8 +8,8 @@ from drf_spectacular.utils import extend_schema
 from exchange.api import ApiRequest, ApiView, answer
 from exchange.query import Query
 from exchange.schema import answers, problems
-from marketdata.api import reading
-from marketdata.api.shapes import Tickers
+from marketdata.api import parameters
+from marketdata.api.bodies import Tickers
 from marketdata.tickers import selectors
 from marketdata.tickers.selectors import TickerView as TickerBody
 
@@ -19,14 +19,14 @@ class TickerView(ApiView):
         operation_id="getTicker",
         summary="The last 24 hours of a market, its best prices and its reference price",
         tags=["market data"],
-        parameters=[reading.SYMBOL],
+        parameters=[parameters.SYMBOL],
         responses={200: answers(TickerBody, "The ticker"), **problems(400, 404)},
     )
     def get(self, request: ApiRequest, symbol: str) -> HttpResponse:
         Query(request).check()
         ticker = selectors.tickers().get(symbol.replace("-", "/"))
         if ticker is None:
-            raise reading.not_found()
+            raise parameters.not_found()
         return answer(ticker)
 
 

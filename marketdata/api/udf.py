@@ -1,4 +1,4 @@
-"""TradingView's Universal Data Feed, below /udf/: what `marketdata.udf` says, over HTTP.
+"""TradingView's Universal Data Feed, below /udf/: what `marketdata.api.udf_answers` says, over HTTP.
 
 A refusal is a problem as everywhere, with the `s` and `errmsg` beside it that the charting library looks for.
 """
@@ -19,14 +19,13 @@ from exchange.errors import CONTENT_TYPE, Problem
 from exchange.members import branding
 from exchange.query import Query
 from exchange.schema import ProblemBody, answers, component, list_of
-from marketdata import udf
-from marketdata.api import reading
+from marketdata.api import parameters, udf_answers
 from marketdata.models import markets
 from marketdata.models.markets import Market
 
 FOUND, MOST_FOUND = 30, 100
 MOST_ASKED = 999_999  # bars; at most udf.MOST_BARS are given
-RESOLUTION_NAMES = {**{name: name for name in udf.RESOLUTIONS}, "D": "1D"}
+RESOLUTION_NAMES = {**{name: name for name in udf_answers.RESOLUTIONS}, "D": "1D"}
 OF_NO_USE = (
     "currencyCode",
     "unitId",
@@ -54,14 +53,14 @@ HISTORY = [
     OpenApiParameter(
         "countback",
         {"type": "integer", "minimum": 1, "maximum": MOST_ASKED},
-        description=f"bars before `to`, whatever `from` says; at most {udf.MOST_BARS} are given",
+        description=f"bars before `to`, whatever `from` says; at most {udf_answers.MOST_BARS} are given",
     ),
 ]
 SEARCH = [
     OpenApiParameter("query", str, description="part of a symbol"),
-    OpenApiParameter("type", str, description=f"{udf.KIND}, or empty for all"),
+    OpenApiParameter("type", str, description=f"{udf_answers.KIND}, or empty for all"),
     OpenApiParameter("exchange", str, description="there is one only"),
-    reading.limit_parameter(FOUND, MOST_FOUND, "symbols"),
+    parameters.limit_parameter(FOUND, MOST_FOUND, "symbols"),
 ]
 
 
@@ -82,12 +81,12 @@ class ConfigView(ApiView):
         operation_id="udfConfig",
         summary="What this data feed can do",
         tags=["TradingView"],
-        responses={200: answers(udf.UdfConfig, "The configuration"), **_problems(400)},
+        responses={200: answers(udf_answers.UdfConfig, "The configuration"), **_problems(400)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         with _told_to_the_library():
             Query(request).check()
-            return answer(udf.config(_venue(request)))
+            return answer(udf_answers.config(_venue(request)))
 
 
 class SymbolsView(ApiView):
@@ -96,14 +95,14 @@ class SymbolsView(ApiView):
         summary="One market",
         tags=["TradingView"],
         parameters=[SYMBOL],
-        responses={200: answers(udf.UdfSymbol, "The market"), **_problems(400, 404)},
+        responses={200: answers(udf_answers.UdfSymbol, "The market"), **_problems(400, 404)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         with _told_to_the_library():
             query = Query(request)
             symbol = _symbol(query)
             _check(query)
-            return answer(udf.symbol(_market(symbol), _venue(request)))
+            return answer(udf_answers.symbol(_market(symbol), _venue(request)))
 
 
 class SearchView(ApiView):
@@ -112,7 +111,7 @@ class SearchView(ApiView):
         summary="Markets by a part of their symbol",
         tags=["TradingView"],
         parameters=SEARCH,
-        responses={200: answers(list_of(udf.UdfFound), "Markets"), **_problems(400)},
+        responses={200: answers(list_of(udf_answers.UdfFound), "Markets"), **_problems(400)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         with _told_to_the_library():
@@ -120,8 +119,8 @@ class SearchView(ApiView):
             text, kind, limit = query.text("query"), query.text("type"), query.limit(FOUND, MOST_FOUND)
             query.text("exchange")
             _check(query)
-            known = markets.markets() if kind in (None, "", udf.KIND) else []
-            return answer(udf.search(known, text or "", _venue(request), limit))
+            known = markets.markets() if kind in (None, "", udf_answers.KIND) else []
+            return answer(udf_answers.search(known, text or "", _venue(request), limit))
 
 
 class HistoryView(ApiView):
@@ -130,7 +129,7 @@ class HistoryView(ApiView):
         summary="Bars of a market",
         tags=["TradingView"],
         parameters=HISTORY,
-        responses={200: answers(udf.UdfHistory, "Bars, oldest first"), **_problems(400, 404)},
+        responses={200: answers(udf_answers.UdfHistory, "Bars, oldest first"), **_problems(400, 404)},
     )
     def get(self, request: ApiRequest) -> HttpResponse:
         with _told_to_the_library():
@@ -140,9 +139,11 @@ class HistoryView(ApiView):
             count = query.count("countback", MOST_ASKED)
             _check(query)
             assert since and until
-            found = udf.history(symbol, resolution, since, until, count and min(count, udf.MOST_BARS))
+            found = udf_answers.history(
+                symbol, resolution, since, until, count and min(count, udf_answers.MOST_BARS)
+            )
             if found is None:
-                raise reading.not_found()
+                raise parameters.not_found()
             return answer(found)
 
 
@@ -197,7 +198,7 @@ def _resolution(query: Query) -> str:
 def _market(symbol: str) -> Market:
     found = markets.market(symbol)
     if found is None:
-        raise reading.not_found()
+        raise parameters.not_found()
     return found
 
 

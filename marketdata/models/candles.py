@@ -1,6 +1,6 @@
 """Candles, how far trades have been counted into them, and the depth of books by the minute.
 
-`marketdata.candles.aggregate` and `marketdata.depth` are the only writers.
+`marketdata.candles.aggregate` and `marketdata.orderbook.depth_snapshots` are the only writers.
 """
 
 from __future__ import annotations

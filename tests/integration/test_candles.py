@@ -21,13 +21,13 @@ from django.urls import reverse
 
 from exchange import ids
 from exchange.database import connect
-from marketdata import depth
 from marketdata.candles import intervals, selectors
 from marketdata.candles.aggregate import aggregate
 from marketdata.candles.intervals import WIDTHS
 from marketdata.candles.rebuild import TradesMissing, rebuild
 from marketdata.candles.statistics import statistics
 from marketdata.models import Candle, CandleCursor, DepthSnapshot, Interval
+from marketdata.orderbook import depth_snapshots
 from marketdata.tickers import selectors as tickers
 from marketdata.tickers.announce import Announcer
 from tests.market import PATIENCE, SYMBOL, Desk, eventually, open_desk, sql, unguarded
@@ -543,7 +543,7 @@ class TestTickers:
 def test_admin_pages_are_to_look_at_only(tape: Tape, model: Any) -> None:
     tape.write(("100", "1", NOON))
     aggregate()
-    depth.take()
+    depth_snapshots.take()
     client = signed_in(staff())
     page = f"admin:marketdata_{model._meta.model_name}"
     row = model.objects.order_by("-pk")[0]

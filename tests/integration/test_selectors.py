@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
 from exchange import ids
-from marketdata import selectors as marketdata
+from marketdata.orderbook import queries as marketdata
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from tests.market import SYMBOL, Desk, lasting_desk

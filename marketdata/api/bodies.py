@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from marketdata.models import Interval
-from marketdata.selectors import Level
+from marketdata.orderbook.queries import Level
 from marketdata.tickers.selectors import TickerView
 
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from marketdata import selectors
 from marketdata.candles import intervals
 from marketdata.models import DepthSnapshot
 from marketdata.models.markets import Market, markets
-from marketdata.selectors import BookView
+from marketdata.orderbook import queries
+from marketdata.orderbook.queries import BookView
 
 LEVELS = 50  # a side
 KEPT = timedelta(days=90)
@@ -52,5 +52,5 @@ def history(
 
 
 def _books() -> list[tuple[Market, BookView]]:
-    bodies = [(market, selectors.book(market.symbol, LEVELS)) for market in markets()]
+    bodies = [(market, queries.book(market.symbol, LEVELS)) for market in markets()]
     return [(market, _decode(body)) for market, body in bodies if body is not None]
