@@ -1,3 +1,3 @@
-"""All admin pages of risk, for Django to find."""
+"""Registers the admin pages of risk, which are in `risk.backoffice`."""
 
-__all__ = ["cases_admin", "limits_admin", "portfolio_admin", "surveillance_admin"]
+from risk.backoffice import cases, limits, portfolio, surveillance  # noqa: F401 - they register themselves

@@ -95,7 +95,7 @@ GROUPS: list[tuple[Any, list[Entry]]] = [
             Entry("risk.limit", "speed", _("Limits")),
             Entry("risk.block", "block", _("Blocks")),
             Entry("risk.position", "donut_small", _("Positions")),
-            Entry("risk.portfolio.revaluation", "pie_chart", _("Portfolios")),
+            Entry("risk.portfolio", "pie_chart", _("Portfolios")),
             Entry("risk.portfolio.risk_score", "leaderboard", _("Scores")),
             Entry("risk.parameters", "tune", _("Parameters")),
             Entry("risk.surveillancerule", "policy", _("Surveillance rules")),

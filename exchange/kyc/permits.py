@@ -1,4 +1,5 @@
-"""Who may trade by their KYC level, in a form that every order can be asked about: `risk.pretrade.rules` keeps it in memory.
+"""Who may trade by their KYC level, in a form that every order can be asked about: `risk.pretrade.rules` keeps it
+in memory.
 
 A level's terms and the level of those without a profile say most; what is kept is who differs from that.
 """
@@ -20,8 +21,8 @@ _PROFILES = """
 
 
 class Permits(NamedTuple):
-    """`closed`: nobody without a profile may trade. `institutions`: those where it is the other way round, and `others`
-    the users for whom it is another than for those of their institution who have no profile."""
+    """`closed`: nobody without a profile may trade. `institutions`: those where it is the other way round, and
+    `others` the users for whom it is another than for those of their institution who have no profile."""
 
     closed: bool = False
     institutions: frozenset[str] = frozenset()

@@ -56,7 +56,7 @@ _LIMITS = _may(
     "risk.limit",
     "risk.pretrade.dead_man_switch",
     "risk.position",
-    "risk.portfolio.revaluation",
+    "risk.portfolio",
     "risk.portfolio.risk_score",
 )
 _CASES = _may("view", "risk.case", "risk.alert", "risk.casenote", "risk.surveillancerule", "risk.ownerlink")

@@ -10,7 +10,8 @@ from exchange.query import Query
 from exchange.schema import answers, problems
 from marketdata.api import parameters
 from marketdata.api.bodies import DepthAt, DepthHistory
-from marketdata.orderbook import depth_snapshots, queries
+from marketdata.orderbook import queries
+from marketdata.orderbook.depth_snapshots import KEPT, LEVELS, history
 
 DEFAULT_DEPTH = 20
 
@@ -50,7 +51,7 @@ class DepthView(ApiView):
 class DepthHistoryView(ApiView):
     @extend_schema(
         operation_id="listDepthHistory",
-        summary=f"The best {depth_snapshots.LEVELS} levels a side as they were each minute, for {depth_snapshots.KEPT.days} days",
+        summary=f"The best {LEVELS} levels a side as they were each minute, for {KEPT.days} days",
         tags=["market data"],
         parameters=[
             parameters.SYMBOL,
@@ -65,7 +66,7 @@ class DepthHistoryView(ApiView):
         (since, until), limit = parameters.span(query), query.limit(SNAPSHOTS, MOST_SNAPSHOTS)
         query.check()
         market = parameters.market(symbol)
-        rows = depth_snapshots.history(market, since, until, limit)
+        rows = history(market, since, until, limit)
         items = [DepthAt(row.taken_at, row.sequence, row.bids, row.asks) for row in rows]
         return answer(DepthHistory(market.symbol, items))
 

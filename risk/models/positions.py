@@ -1,5 +1,6 @@
 """What users have made of their trades, what their portfolios are worth and may lose, and what that is reckoned
-with. `risk.portfolio.positions`, `risk.portfolio.revaluation` and `risk.models.valuation_queue` are the only writers but of the parameters.
+with. `risk.portfolio.positions`, `risk.portfolio.revaluation` and `risk.models.valuation_queue` are the only
+writers but of the parameters.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ class Portfolio(models.Model):
 
 
 class Score(models.Model):
-    """How risky a user is, 0 to 100 (`risk.portfolio.risk_score`); the pre-trade gate may refuse those above a limit."""
+    """How risky a user is, 0 to 100 (`risk.portfolio.risk_score`); the pre-trade gate may refuse those above a
+    limit."""
 
     user = models.OneToOneField("members.User", on_delete=models.PROTECT, primary_key=True, related_name="+")
     score = models.PositiveSmallIntegerField()

@@ -1,8 +1,8 @@
 """All prices of a moment and the closes before it, read by SQL from market data's tables, and what assets have
 returned in a currency by them.
 
-Prices are those of `risk.portfolio.asset_prices`. Closes come from candles; an interval without a trade repeats the close before it.
-They change once an interval, so a process keeps them that long.
+Prices are those of `risk.portfolio.asset_prices`. Closes come from candles; an interval without a trade repeats the
+close before it. They change once an interval, so a process keeps them that long.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@
                                                          notional traded on that day (UTC), in hundredths
                         loaded                           when, in seconds since the epoch
 
-A key is made when the gate first needs it and read anew after a minute (`risk.pretrade.refresher`), so whatever was missed is
-made good by then: deposits, withdrawals and fees are. Intake counts an order up before it commits and down if it
-does not; the matcher tells what became of it after each settlement. Nobody makes a key by counting: who is not
-limited has none, and costs nothing. What was loaded before limits changed is of no use, as orders under no limit
-were not counted up.
+A key is made when the gate first needs it and read anew after a minute (`risk.pretrade.refresher`), so whatever was
+missed is made good by then: deposits, withdrawals and fees are. Intake counts an order up before it commits and
+down if it does not; the matcher tells what became of it after each settlement. Nobody makes a key by counting: who
+is not limited has none, and costs nothing. What was loaded before limits changed is of no use, as orders under no
+limit were not counted up.
 """
 
 from __future__ import annotations

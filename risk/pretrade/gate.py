@@ -3,8 +3,8 @@
     rules (memory) → what needs no counting → counts (Redis, else PostgreSQL) → refusals, first reason first
 
 It decides on a whole intake batch: one round trip to Redis, in company with the rate limits' (`consult`). What else
-it goes by is kept fresh beside the order path (`risk.pretrade.refresher`); where nobody does, it looks itself. Orders that it
-counted and that were not accepted after all are given back with `Judgement.give_back`.
+it goes by is kept fresh beside the order path (`risk.pretrade.refresher`); where nobody does, it looks itself.
+Orders that it counted and that were not accepted after all are given back with `Judgement.give_back`.
 
 Known limits of it: counts may be off for up to a minute after Redis lost something, and learn of deposits,
 withdrawals and fees in that time. The price band is for LIMIT orders, as market orders have their collar and stops
