@@ -50,7 +50,7 @@ app.conf.update(
         "signatures": {"task": "keys.forget_signatures", "schedule": 20.0, "options": {"expires": 20}},
         "candles": {"task": "marketdata.aggregate", "schedule": 1.0, "options": {"expires": 2}},
         "depth": {
-            "task": "marketdata.orderbook.depth_snapshots",
+            "task": "marketdata.depth",
             "schedule": crontab(),
             "options": {"expires": 30},
         },

@@ -24,7 +24,7 @@ def count_trades() -> int:
     return sum(counted.trades.values())
 
 
-@shared_task(name="marketdata.orderbook.depth_snapshots")
+@shared_task(name="marketdata.depth")
 def take_depth() -> int:
     """How many books were kept."""
     return depth_snapshots.take()

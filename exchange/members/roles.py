@@ -51,14 +51,7 @@ _USERS = _may(
     "risk.block",
 )
 _LETTERS = _may("view", "notifications.delivery", "notifications.texttemplate", "notifications.letterhead")
-_LIMITS = _may(
-    "view",
-    "risk.limit",
-    "risk.pretrade.dead_man_switch",
-    "risk.position",
-    "risk.portfolio",
-    "risk.portfolio.risk_score",
-)
+_LIMITS = _may("view", "risk.limit", "risk.deadman", "risk.position", "risk.portfolio", "risk.score")
 _CASES = _may("view", "risk.case", "risk.alert", "risk.casenote", "risk.surveillancerule", "risk.ownerlink")
 _KYC = _may("view", "kyc.kycprofile", "kyc.kycdocument", "kyc.kyclevel")
 _IDENTIFYING = _may("add change", "kyc.kycprofile", "kyc.kycdocument") | {"kyc.decide"}
