@@ -10,7 +10,7 @@ if __name__ == "__main__":
 
         sys.exit(main())
     if sys.argv[1:2] == ["bench"]:  # has an installation of its own, whose settings it makes
-        from trading.bench import main as bench
+        from exchange.bench import main as bench
 
         sys.exit(bench.main(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
@@ -18,11 +18,11 @@ if __name__ == "__main__":
         # They become another program, which loads Django's apps itself: no need to do it twice.
         from importlib import import_module
 
-        from exchange.platform.recorded import recorded
+        from exchange.platform.commands.audited import recorded
 
-        name = f"exchange.platform.management.commands.{sys.argv[1]}"
+        name = f"exchange.operations.management.commands.{sys.argv[1]}"
         with recorded(sys.argv):
             import_module(name).Command().run_from_argv(sys.argv)
-    from exchange.platform.recorded import execute
+    from exchange.platform.commands.audited import execute
 
     execute(sys.argv)

@@ -17,15 +17,18 @@ from celery.schedules import crontab
 from celery.signals import setup_logging, task_prerun, worker_ready
 from django.db import close_old_connections
 
-from exchange import queues
-from exchange.env import env
+from exchange.base import celery_queues
+from exchange.base.env import env
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
 
 # Celery warns of root because of pickled tasks; ours are JSON, and in a container root is what there is.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
-NICE = {queues.RELAY: 5, queues.RISK: 10}  # they give way to who is on the order path, once they have started
+NICE = {
+    celery_queues.RELAY: 5,
+    celery_queues.RISK: 10,
+}  # they give way to who is on the order path, once they have started
 
 app = Celery("exchange")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -66,11 +69,11 @@ app.conf.update(
     },
     beat_scheduler="celery.beat:Scheduler",
     broker_connection_max_retries=None,
-    task_default_queue=queues.DEFAULT,
+    task_default_queue=celery_queues.DEFAULT,
     task_routes={
-        "trading.check_stops": {"queue": queues.STOPS},
-        "events.relay": {"queue": queues.RELAY},
-        "risk.*": {"queue": queues.RISK},
+        "trading.check_stops": {"queue": celery_queues.STOPS},
+        "events.relay": {"queue": celery_queues.RELAY},
+        "risk.*": {"queue": celery_queues.RISK},
     },
     worker_pool="solo",
     worker_prefetch_multiplier=1,
@@ -98,12 +101,12 @@ def keep_the_connection(**_: Any) -> None:
 
 @worker_ready.connect
 def settle_in(sender: Any, **_: Any) -> None:
-    from exchange import metrics
+    from exchange.base import metrics
 
     offsets = {
-        queues.STOPS: metrics.STOPS_OFFSET,
-        queues.RELAY: metrics.RELAY_OFFSET,
-        queues.RISK: metrics.RISK_OFFSET,
+        celery_queues.STOPS: metrics.STOPS_OFFSET,
+        celery_queues.RELAY: metrics.RELAY_OFFSET,
+        celery_queues.RISK: metrics.RISK_OFFSET,
     }
     (queue,) = sender.app.amqp.queues.consume_from
     os.nice(NICE.get(queue, 0))

@@ -19,10 +19,10 @@ from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiView, answer
-from exchange.events import poke
-from exchange.redis import client
-from exchange.schema import answers
+from exchange.base.http.openapi import answers
+from exchange.base.redis import client
+from exchange.platform.events import wakeup
+from exchange.platform.rest.view import ApiView, answer
 from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
 from marketdata.stream import ALIVE_KEY
 from trading.settlement.group_settlement import LOCK_CLASS
@@ -121,11 +121,11 @@ def _alive(beats: dict[str, Beat] | None, key: str) -> State:
 
 
 def _events(beats: dict[str, Beat] | None) -> dict[str, State]:
-    if not poke.enabled:
+    if not wakeup.enabled:
         return {}
-    relay = None if beats is None else beats.get(poke.ALIVE_KEY)
+    relay = None if beats is None else beats.get(wakeup.ALIVE_KEY)
     return {
-        "relay": _alive(beats, poke.ALIVE_KEY),
+        "relay": _alive(beats, wakeup.ALIVE_KEY),
         "kafka": "unknown" if relay is None else _state(relay.kafka),
     }
 
@@ -143,7 +143,7 @@ def _groups() -> list[tuple[str, int, int, datetime | None, bool]] | None:
 
 def _beats(keys: list[str]) -> dict[str, Beat] | None:
     """The heartbeats there are. None: Redis is away."""
-    keys = [*keys, ALIVE_KEY, PRICES_KEY, poke.ALIVE_KEY]
+    keys = [*keys, ALIVE_KEY, PRICES_KEY, wakeup.ALIVE_KEY]
     try:
         values = client().mget(keys)
     except redis.RedisError:

@@ -17,11 +17,11 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 
 from exchange import health
-from exchange.browser import API
-from exchange.env import env
-from exchange.errors import Problem, unexpected
-from exchange.events import asyncapi as events
-from exchange.middleware import trace_id
+from exchange.base.env import env
+from exchange.base.http.browser_middleware import API
+from exchange.base.http.problems import Problem, unexpected
+from exchange.base.http.trace_middleware import trace_id
+from exchange.platform.events import asyncapi as events
 from marketdata.stream import asyncapi as feeds
 
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

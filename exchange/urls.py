@@ -6,11 +6,9 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from exchange import health, pages
-from exchange.api import NotFoundView
-from exchange.keys import api as keys
-from exchange.kyc import api as kyc
-from exchange.members import api as members
-from exchange.notifications import api as notifications
+from exchange.api import keys, kyc, notifications
+from exchange.api import sign_in as members
+from exchange.platform.rest.view import NotFoundView
 from marketdata.api.urls import udf_urlpatterns
 
 handler404 = pages.not_found

@@ -16,9 +16,9 @@ application = get_wsgi_application()
 
 from django.urls import get_resolver  # noqa: E402 - needs Django's settings
 
-from exchange import metrics  # noqa: E402
-from exchange.env import env  # noqa: E402
-from exchange.keys import uses  # noqa: E402
+from exchange.base import metrics  # noqa: E402
+from exchange.base.env import env  # noqa: E402
+from exchange.platform.keys import last_used  # noqa: E402
 from risk.pretrade.refresher import refresher  # noqa: E402
 
 
@@ -37,6 +37,6 @@ if supervisor is not None:
     threading.Thread(target=end_with, args=[supervisor], name="end with parent", daemon=True).start()
 get_resolver().url_patterns  # noqa: B018 - imports every view now and not at the first request
 metrics.serve(env.exchange_metrics_port)
-uses.start()
+last_used.start()
 refresher.start()
 gc.freeze()  # what is loaded now stays: later collections need not look at it

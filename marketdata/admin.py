@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.base.decimals import plain
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.members.tenancy import TenantAdmin
 from marketdata.models import Candle, DepthSnapshot, Price
 
 

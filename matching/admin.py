@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from exchange.base.admin.read_only import ReadOnlyAdmin
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.members.tenancy import TenantAdmin
 from matching.models import Checkpoint, JournalBatch, SymbolGroup
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import redis
 
-from exchange.times import now_text
+from exchange.base.times import now_text
 from matching import feed
 from matching.core.engine import Engine
 from matching.core.scale import InstrumentScale

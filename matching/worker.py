@@ -27,8 +27,8 @@ import redis
 import structlog
 from redis.client import Pipeline
 
-from exchange import metrics
-from exchange.times import now_text
+from exchange.base import metrics
+from exchange.base.times import now_text
 from matching import feed, stream
 from matching.codec import Envelope, Reply
 from matching.core.commands import Adopt, Release

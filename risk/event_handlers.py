@@ -1,4 +1,4 @@
-"""What the consumer group `surveillance` does with each event; `exchange.platform.dispatch` names these.
+"""What the consumer group `surveillance` does with each event; `exchange.operations.event_dispatch` names these.
 
 All of it runs in the consumer's transaction, so its effects come exactly once.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import InvalidOperation
 
-from exchange.events.event import Event, Poison, in_batches
+from exchange.platform.events.event import Event, Poison, in_batches
 from risk.models import valuation_queue
 from risk.portfolio import positions
 from risk.surveillance import ingestion

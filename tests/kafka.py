@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-from exchange.embedded.ports import find_free
+from exchange.base.ports import find_free
 from exchange.embedded.stack import PROJECT
-from exchange.events import kafka
+from exchange.platform.events import kafka
 
 SECONDS = 90.0  # on a busy machine
 

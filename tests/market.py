@@ -23,13 +23,13 @@ import redis
 from django.core.management import call_command
 from django.db import connections
 
-from exchange import partitions
-from exchange.database import connect, own_connection
-from exchange.ids import uuid7
-from exchange.members import session
-from exchange.members.models import Institution, User
-from exchange.members.session import Member
-from exchange.redis import connect as connect_redis
+from exchange.base import partitions
+from exchange.base.database import connect, own_connection
+from exchange.base.ids import uuid7
+from exchange.base.redis import connect as connect_redis
+from exchange.platform.members import authentication
+from exchange.platform.members.authentication import Member
+from exchange.platform.members.models import Institution, User
 from matching.codec import Envelope, Reply, decode_replies
 from matching.core.commands import Amend, Cancel, CancelAll, Halt, Resume, Trigger
 from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Side, TimeInForce
@@ -313,7 +313,7 @@ def forget() -> None:
     """Nothing that was read from an earlier database."""
     catalog.forget()
     account_book.forget()
-    session.forget()
+    authentication.forget()
     fee_rates._kept._read_at = float("-inf")
 
 

@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
 
-from exchange.members import staff_sessions
-from exchange.members.models import Authenticator, Institution, Role, User
+from exchange.platform.members import staff_sessions
+from exchange.platform.members.models import Authenticator, Institution, Role, User
 
 PASSWORD = "correct-horse-battery"
-BACKEND = "exchange.members.backends.RoleBackend"
+BACKEND = "exchange.platform.members.backends.RoleBackend"
 _numbers = itertools.count(1)
 
 

@@ -20,9 +20,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import NOT_PROVIDED, Q
 
-from exchange.ids import uuid7
-from exchange.members.models import Institution, Role, User
-from exchange.members.tenancy import TenantAdmin
+from exchange.base.ids import uuid7
+from exchange.platform.members.models import Institution, Role, User
+from exchange.platform.members.tenancy import TenantAdmin
 from tests.market import Desk, sql
 from tests.staff import staff
 from trading.models import Account, Asset, FeeSchedule, Instrument, Order, Posting, Trade, Transaction

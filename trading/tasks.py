@@ -11,11 +11,11 @@ import redis
 import structlog
 from celery import shared_task
 
-from exchange import partitions
-from exchange.database import connect, own_connection
-from exchange.env import env
-from exchange.redis import client
-from exchange.redis import connect as redis_client
+from exchange.base import partitions
+from exchange.base.database import connect, own_connection
+from exchange.base.env import env
+from exchange.base.redis import client
+from exchange.base.redis import connect as redis_client
 from matching import stream
 from matching.snapshot import heartbeat_key
 from trading.ledger import seal

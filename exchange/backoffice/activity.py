@@ -16,9 +16,9 @@ import msgspec
 import redis
 from django.db import connection
 
-from exchange import ids
-from exchange.browse import TooSlow, bounded
-from exchange.redis import client
+from exchange.base import ids
+from exchange.base.admin.keyset import TooSlow, bounded
+from exchange.base.redis import client
 
 MINUTES = 30
 FINAL_AFTER = timedelta(seconds=15)  # an id may be that much older than the commit of its row

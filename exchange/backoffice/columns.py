@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from import_export import resources
 
 from exchange.base import decimals
-from exchange.times import rfc3339
+from exchange.base.times import rfc3339
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 SECRET = ("password", "secret", "token", "digest", "fingerprint", "private", "sealed")

@@ -22,9 +22,9 @@ from django.views.decorators.http import require_safe
 from exchange import health
 from exchange.backoffice import activity, charts, selectors
 from exchange.backoffice.charts import Chart
+from exchange.base.bounded_cache import Recent
 from exchange.base.decimals import plain
-from exchange.members.tenancy import visible
-from exchange.recent import Recent
+from exchange.platform.members.tenancy import visible
 
 KEEP_SECONDS = 3.0
 REFRESH_SECONDS = 5

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from openpyxl import Workbook
 
 from exchange.backoffice.columns import Cell, Columns
-from exchange.browse import Keys
+from exchange.base.admin.keyset import Keys
 
 AT_ONCE = 200  # lines in one piece of a CSV
 MOST_XLSX_ROWS = 50_000  # on a page: a person waits for the file

@@ -21,9 +21,9 @@ from import_export import fields, resources, results, widgets
 from openpyxl.utils.exceptions import InvalidFileException
 from tablib import Dataset
 
-from exchange.audit.log import record
 from exchange.backoffice.columns import plain
-from exchange.members.models import Institution
+from exchange.platform.audit.log import record
+from exchange.platform.members.models import Institution
 from matching.models import SymbolGroup
 from trading.models import Asset, Instrument
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from exchange.approvals.queue import badge as waiting
+from exchange.platform.approvals.queue import badge as waiting
 
 
 class Entry(NamedTuple):

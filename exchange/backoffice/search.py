@@ -20,9 +20,9 @@ from django.views.decorators.http import require_safe
 from unfold.dataclasses import SearchResult
 
 from exchange.backoffice.columns import NAMES
-from exchange.browse import TooSlow, bounded
-from exchange.members.models import User
-from exchange.members.tenancy import visible
+from exchange.base.admin.keyset import TooSlow, bounded
+from exchange.platform.members.models import User
+from exchange.platform.members.tenancy import visible
 from risk.models import Case
 from trading.backoffice import order_search
 from trading.models import Instrument, Order, Trade, Transaction

@@ -22,9 +22,9 @@ from django.utils.translation import gettext as _
 
 from exchange import health
 from exchange.backoffice.activity import Minute, Traded
-from exchange.events import lag, poke
-from exchange.platform.dispatch import HANDLERS
-from exchange.redis import client
+from exchange.base.redis import client
+from exchange.operations.event_dispatch import HANDLERS
+from exchange.platform.events import lag, wakeup
 from marketdata.models import Price
 from marketdata.orderbook.queries import BookView, book
 from matching.models import Checkpoint
@@ -276,7 +276,7 @@ def condition(
         problems.append(
             _("%(count)s events were refused and wait for a decision.") % {"count": events.failed}
         )
-    if events is not None and poke.enabled and events.seconds > SLOW_OUTBOX:
+    if events is not None and wakeup.enabled and events.seconds > SLOW_OUTBOX:
         problems.append(
             _("The oldest event has waited for %(seconds)s s.") % {"seconds": int(events.seconds)}
         )

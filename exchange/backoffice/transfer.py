@@ -28,9 +28,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from tablib import Dataset
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from exchange.audit.log import record
 from exchange.backoffice import exporting, importing
 from exchange.backoffice.columns import columns
+from exchange.platform.audit.log import record
 
 PREVIEW_SECONDS = 3600
 SALT = "exchange.backoffice.import"

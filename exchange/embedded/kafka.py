@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from exchange.base.ports import find_free, is_free
 from exchange.embedded.broker import HOST
 from exchange.embedded.home import Home, SetupError, write_private
-from exchange.embedded.keeper import Program
-from exchange.embedded.ports import find_free, is_free
-from exchange.events.topics import TOPICS, dlq
+from exchange.embedded.supervisor import Program
+from exchange.platform.events.topics import TOPICS, dlq
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0

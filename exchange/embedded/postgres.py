@@ -24,7 +24,7 @@ import psycopg
 from psycopg import sql
 
 from exchange.embedded.home import Home, SetupError, write_private
-from exchange.embedded.keeper import Program, launched, packaged
+from exchange.embedded.supervisor import Program, launched, packaged
 
 PORT = 5432  # only a part of the socket's name
 SOCKET = f".s.PGSQL.{PORT}"

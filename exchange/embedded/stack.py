@@ -31,19 +31,19 @@ from typing import TextIO
 
 import psutil
 
-from exchange.embedded import nursery
+from exchange.base.ports import find_free, is_free, reachable
+from exchange.embedded import fork_server
+from exchange.embedded.fork_client import Nursery
 from exchange.embedded.home import Home, SetupError
 from exchange.embedded.kafka import Kafka
-from exchange.embedded.keeper import Keeper, Program, Spawned, launched
-from exchange.embedded.nursed import Nursery
-from exchange.embedded.ports import find_free, is_free, reachable
 from exchange.embedded.postgres import Postgres
+from exchange.embedded.supervisor import Keeper, Program, Spawned, launched
 from exchange.embedded.valkey import Valkey
 
 PROJECT = Path(__file__).resolve().parents[2]
 MARK = "STACK_HOME"  # our home, in the environment of every process we start: finds what an earlier run left
 MATCHER = "matcher-"
-DEFAULTS = {  # as in exchange.env, which can't be read before the URLs are known
+DEFAULTS = {  # as in exchange.base.env, which can't be read before the URLs are known
     "EXCHANGE_BIND": "127.0.0.1",
     "EXCHANGE_HTTP_PORT": "8080",
     "EXCHANGE_WS_PORT": "8081",
@@ -173,7 +173,7 @@ class Stack:
 
     def prepare(self, progress: Callable[[str], None] = lambda step: None) -> None:
         """Tables, partitions and, in demo mode, the demo; `progress` gets a step's name when it is done."""
-        if nursery.AVAILABLE:
+        if fork_server.AVAILABLE:
             self._nursery = Nursery(self._environment(self.env), PROJECT, self.home.log("nursery"))
             self._nursery.open()
         log = self.home.log("prepare")

@@ -19,8 +19,8 @@ from types import FrameType
 
 import psycopg
 
+from exchange.base.ports import reachable
 from exchange.embedded.home import SetupError
-from exchange.embedded.ports import reachable
 from exchange.embedded.stack import GIVEN, Stack
 
 DEFAULT_HOME = ".exchange"
@@ -71,7 +71,7 @@ def main() -> int:
 def _start(stack: Stack, progress: Progress) -> None:
     stack.open()
     os.environ.update(stack.env)
-    from exchange.env import env  # here, because it checks what `open` has just settled
+    from exchange.base.env import env  # here, because it checks what `open` has just settled
 
     if env.exchange_simulate and not env.exchange_demo:
         raise SetupError("EXCHANGE_SIMULATE trades the demo market: it needs EXCHANGE_DEMO=true")

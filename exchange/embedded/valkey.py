@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import redis
 
+from exchange.base.ports import find_free, is_free
 from exchange.embedded.home import Home, SetupError, write_private
-from exchange.embedded.keeper import Program, packaged
-from exchange.embedded.ports import find_free, is_free
+from exchange.embedded.supervisor import Program, packaged
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0  # a large append-only file takes a while to load

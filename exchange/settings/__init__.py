@@ -1,11 +1,11 @@
-"""Django settings. Everything that differs between installations comes from `exchange.env`."""
+"""Django settings. Everything that differs between installations comes from `exchange.base.env`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from exchange.env import env
+from exchange.base.env import env
 from exchange.settings.access import *  # noqa: F403
 from exchange.settings.api import *  # noqa: F403
 from exchange.settings.backoffice import *  # noqa: F403
@@ -20,8 +20,8 @@ ALLOWED_HOSTS = [host.strip() for host in env.exchange_allowed_hosts.split(",") 
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
-    "exchange.members.admin_app.BackOffice",
-    "exchange.approvals",  # its createsuperuser and changepassword stand before Django's
+    "exchange.platform.members.admin_app.BackOffice",
+    "exchange.platform.approvals",  # its createsuperuser and changepassword stand before Django's
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -34,16 +34,16 @@ INSTALLED_APPS = [
     "django_structlog",
     "django_otp",
     "axes",
-    "exchange.members",
-    "exchange.events",
+    "exchange.platform.members",
+    "exchange.platform.events",
     "exchange.embedded",
-    "exchange.platform",
+    "exchange.operations",
     "exchange.terminal",
-    "exchange.notifications",
-    "exchange.analytics",
-    "exchange.audit",
-    "exchange.keys",
-    "exchange.kyc",
+    "exchange.platform.notifications",
+    "exchange.platform.analytics",
+    "exchange.platform.audit",
+    "exchange.platform.keys",
+    "exchange.platform.kyc",
     "exchange.backoffice",
     "matching",
     "risk",
@@ -52,17 +52,17 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "exchange.middleware.Trace",
-    "exchange.browser.Security",
-    "exchange.browser.Static",
-    "exchange.browser.Session",
-    "exchange.browser.Locale",
-    "exchange.browser.Common",
-    "exchange.browser.Csrf",
-    "exchange.browser.Authentication",
-    "exchange.browser.Messages",
-    "exchange.browser.Frames",
-    "exchange.browser.BackOffice",
+    "exchange.base.http.trace_middleware.Trace",
+    "exchange.base.http.browser_middleware.Security",
+    "exchange.base.http.browser_middleware.Static",
+    "exchange.base.http.browser_middleware.Session",
+    "exchange.base.http.browser_middleware.Locale",
+    "exchange.base.http.browser_middleware.Common",
+    "exchange.base.http.browser_middleware.Csrf",
+    "exchange.base.http.browser_middleware.Authentication",
+    "exchange.base.http.browser_middleware.Messages",
+    "exchange.base.http.browser_middleware.Frames",
+    "exchange.base.http.browser_middleware.BackOffice",
 ]
 
 ROOT_URLCONF = "exchange.urls"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from exchange.env import env
+from exchange.base.env import env
 
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # first: who is locked out is asked for no password
-    "exchange.members.backends.RoleBackend",
+    "exchange.platform.members.backends.RoleBackend",
 ]
 
 AXES_FAILURE_LIMIT = env.exchange_sign_in_failures
 AXES_COOLOFF_TIME = timedelta(minutes=env.exchange_sign_in_cool_off_minutes)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # else anybody could keep anybody out
 AXES_USERNAME_FORM_FIELD = "username"  # what Django's backends are called with, though ours is an e-mail
-AXES_USERNAME_CALLABLE = "exchange.members.lockout.username"
-AXES_CLIENT_IP_CALLABLE = "exchange.members.lockout.address"
+AXES_USERNAME_CALLABLE = "exchange.platform.members.lockout.username"
+AXES_CLIENT_IP_CALLABLE = "exchange.platform.members.lockout.address"
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_DISABLE_ACCESS_LOG = True  # `members.StaffSession` is the list of sign-ins

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 
-from exchange.env import env
+from exchange.base.env import env
 
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -53,7 +53,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "POSTPROCESSING_HOOKS": ["exchange.schema.add_components"],
+    "POSTPROCESSING_HOOKS": ["exchange.base.http.openapi.add_components"],
 }
 
 CELERY_BROKER_URL = env.redis_url

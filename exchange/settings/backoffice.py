@@ -8,17 +8,17 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-# What takes a second person: code → dotted path to an `exchange.approvals.kinds.Kind`.
+# What takes a second person: code → dotted path to an `exchange.platform.approvals.kinds.Kind`.
 APPROVAL_KINDS: dict[str, str] = {
     "ADJUSTMENT": "trading.ledger.adjustments.KIND",
     "FEES": "trading.reference.fee_schedules.KIND",
     "LIMITS": "risk.pretrade.limit_changes.KIND",
-    "ORDER_RATE": "exchange.approvals.order_rates.KIND",
-    "ROLE": "exchange.approvals.roles.KIND",
+    "ORDER_RATE": "exchange.platform.approvals.order_rates.KIND",
+    "ROLE": "exchange.platform.approvals.roles.KIND",
     "RESUME": "trading.markets.resume.KIND",
     "WITHDRAWAL": "trading.payments.approval.WITHDRAWAL",
     "DEPOSIT": "trading.payments.approval.DEPOSIT",
-    "KYC_LEVEL": "exchange.kyc.level_changes.KIND",
+    "KYC_LEVEL": "exchange.platform.kyc.level_changes.KIND",
 }
 
 # What the pages of the back office look like. The sidebar is a table of its own: `exchange.backoffice.navigation`.

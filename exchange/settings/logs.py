@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from exchange.env import env
+from exchange.base.env import env
 
 _shared: list[Any] = [
     structlog.contextvars.merge_contextvars,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from exchange.env import env
+from exchange.base.env import env
 
 _parts = urlsplit(env.email_url)
 _starttls = parse_qs(_parts.query).get("starttls", ["true" if _parts.password else "false"])[-1]

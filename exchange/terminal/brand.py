@@ -8,10 +8,10 @@ from __future__ import annotations
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from exchange.members import branding
-from exchange.members.branding import Look
-from exchange.members.looks import picture_type
 from exchange.pages import content_security
+from exchange.platform.members import branding
+from exchange.platform.members.branding import Look
+from exchange.platform.members.branding_rules import picture_type
 
 KEEP = {"Cache-Control": "public, max-age=31536000, immutable"}
 NOTHING = "default-src 'none'; sandbox"

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from exchange.base.decimals import plain
-from exchange.members.models import User
+from exchange.platform.members.models import User
 from trading.reference import fee_rates
 from trading.reference.catalog import catalog
 

@@ -22,12 +22,13 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
 from rest_framework_simplejwt.settings import api_settings
 
-from exchange.api import answer
-from exchange.audit import signs
-from exchange.errors import Problem
-from exchange.members import api, devices, tokens
-from exchange.members.models import User
-from exchange.middleware import trace_id
+from exchange.api import sign_in
+from exchange.base.http.problems import Problem
+from exchange.base.http.trace_middleware import trace_id
+from exchange.platform.audit import sign_in_signals
+from exchange.platform.members import devices, tokens
+from exchange.platform.members.models import User
+from exchange.platform.rest.view import answer
 from exchange.terminal import fees
 
 COOKIE = "terminal_refresh"
@@ -74,16 +75,16 @@ def session(request: HttpRequest) -> HttpResponse:
 
 def _record_sign_out(request: HttpRequest) -> None:
     try:
-        user = api.refreshed(request.COOKIES.get(COOKIE, ""))
+        user = sign_in.refreshed(request.COOKIES.get(COOKIE, ""))
     except Problem:
         return  # nobody was signed in any more
     with transaction.atomic():
-        signs.tell("sign_out", user)
+        sign_in_signals.tell("sign_out", user)
 
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
     device = devices.browser_id(request.COOKIES.get(DEVICE_COOKIE))
-    user = api.sign_in(request, devices.of_browser(request, device))
+    user = sign_in.sign_in(request, devices.of_browser(request, device))
     response = _session(user)
     _keep(request, response, COOKIE, tokens.refresh(user), api_settings.REFRESH_TOKEN_LIFETIME)
     _keep(request, response, DEVICE_COOKIE, device, DEVICE_KEPT)
@@ -108,7 +109,7 @@ def _refresh(request: HttpRequest) -> HttpResponse:
     if not token:
         return HttpResponse(status=204, headers=SECRET)
     try:
-        return _session(api.refreshed(token))
+        return _session(sign_in.refreshed(token))
     except Problem as problem:
         if problem.status != 401:
             raise

@@ -16,9 +16,9 @@ from django.urls import reverse
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
-from exchange.env import env
-from exchange.members import branding
+from exchange.base.env import env
 from exchange.pages import stream_url
+from exchange.platform.members import branding
 from exchange.terminal.messages import catalogue
 from trading.reference.catalog import Market, catalog
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer
 from exchange.base.decimals import plain
-from exchange.query import Query
-from exchange.schema import answers, problems
+from exchange.base.http.openapi import answers, problems
+from exchange.base.http.query_string import Query
+from exchange.platform.rest.view import ApiRequest, ApiView, answer
 from marketdata.api import parameters
 from marketdata.api.bodies import CandlePage, CandleView
 from marketdata.candles import selectors

@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer
-from exchange.query import Query
-from exchange.schema import answers, problems
+from exchange.base.http.openapi import answers, problems
+from exchange.base.http.query_string import Query
+from exchange.platform.rest.view import ApiRequest, ApiView, answer
 from marketdata.api import parameters
 from marketdata.api.bodies import DepthAt, DepthHistory
 from marketdata.orderbook import queries

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
-from exchange.errors import Problem
-from exchange.query import Query
+from exchange.base.http.problems import Problem
+from exchange.base.http.query_string import Query
 from marketdata.models import Interval, markets
 from marketdata.models.markets import Market
 

@@ -14,11 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from msgspec import UNSET, UnsetType
 
-from exchange.api import ApiRequest, ApiView, answer
-from exchange.errors import CONTENT_TYPE, Problem
-from exchange.members import branding
-from exchange.query import Query
-from exchange.schema import ProblemBody, answers, component, list_of
+from exchange.base.http.openapi import ProblemBody, answers, component, list_of
+from exchange.base.http.problems import CONTENT_TYPE, Problem
+from exchange.base.http.query_string import Query
+from exchange.platform.members import branding
+from exchange.platform.rest.view import ApiRequest, ApiView, answer
 from marketdata.api import parameters, udf_answers
 from marketdata.models import markets
 from marketdata.models.markets import Market

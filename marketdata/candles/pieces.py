@@ -14,7 +14,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from exchange import ids
+from exchange.base import ids
 
 SLACK = timedelta(days=1)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # before any trade

@@ -16,9 +16,9 @@ import redis
 from django.db import connection
 from msgspec import Meta
 
-from exchange.recent import Recent
-from exchange.redis import Circuit, client
-from exchange.times import now_text
+from exchange.base.bounded_cache import Recent
+from exchange.base.redis import Circuit, client
+from exchange.base.times import now_text
 from matching.snapshot import DEPTH
 
 KEEP_SECONDS = 0.1

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from exchange import metrics
+from exchange.base import metrics
 from marketdata.models.prices import Source
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds

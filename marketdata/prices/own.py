@@ -17,7 +17,7 @@ import psycopg
 import redis
 import structlog
 
-from exchange.redis import RETRY_AFTER, cancelled, connect_async
+from exchange.base.redis import RETRY_AFTER, cancelled, connect_async
 from marketdata.prices.board import Board
 from marketdata.prices.quotes import Quote
 from marketdata.prices.store import Store

@@ -16,7 +16,7 @@ import httpx
 import msgspec
 import structlog
 
-from exchange.times import now_text
+from exchange.base.times import now_text
 from marketdata.models.prices import Source
 from marketdata.prices.link import Link
 from marketdata.prices.quotes import Gate, Quote, parse

@@ -21,8 +21,8 @@ from collections.abc import Collection
 import msgspec
 import redis
 
-from exchange.redis import Circuit, connect_async
-from exchange.times import now_text
+from exchange.base.redis import Circuit, connect_async
+from exchange.base.times import now_text
 from marketdata.prices.board import News
 
 CHANNEL = "prices"

@@ -16,7 +16,7 @@ from decimal import Decimal
 import psycopg
 import structlog
 
-from exchange.redis import cancelled
+from exchange.base.redis import cancelled
 from marketdata.models.prices import Source
 from marketdata.prices.board import PAUSE, Board
 from marketdata.prices.own import OwnTrades
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """As in `exchange.env`: an empty address means a source that is not used."""
+    """As in `exchange.base.env`: an empty address means a source that is not used."""
 
     ws_url: str
     rest_url: str

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
+from exchange.base.database import connect
 from exchange.base.decimals import plain
-from exchange.database import connect
-from exchange.events import outbox, topics
-from exchange.events.poke import poke
-from exchange.ids import uuid7
-from exchange.times import rfc3339
+from exchange.base.ids import uuid7
+from exchange.base.times import rfc3339
+from exchange.platform.events import outbox, topics
+from exchange.platform.events.wakeup import poke
 from marketdata.prices.board import Listed
 from marketdata.prices.choice import View
 from marketdata.prices.quotes import Quote

@@ -22,7 +22,7 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from exchange.times import now_text
+from exchange.base.times import now_text
 from marketdata.models.prices import Source
 from marketdata.prices.choice import NEVER
 from marketdata.prices.link import Link

@@ -13,7 +13,7 @@ import structlog
 from channels.db import database_sync_to_async
 from django.db import Error
 
-from exchange.times import now_text
+from exchange.base.times import now_text
 from marketdata.stream import queries
 from marketdata.stream.channel import Channel
 from marketdata.stream.messages import Balance, Balances, BalancesSnapshot, BalanceUpdate

@@ -16,7 +16,7 @@ import msgspec
 import redis
 import redis.asyncio
 
-from exchange.times import now_text
+from exchange.base.times import now_text
 from marketdata.stream.chain import Chain
 from marketdata.stream.channel import Channel
 from marketdata.stream.markets import Market

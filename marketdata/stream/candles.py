@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.base.decimals import plain
-from exchange.times import rfc3339
+from exchange.base.times import rfc3339
 from marketdata.candles import intervals, selectors
 from marketdata.candles.intervals import WIDTHS
 from marketdata.models import Interval

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any, ClassVar, Protocol
 
-from exchange.times import now_text
+from exchange.base.times import now_text
 from marketdata.stream.messages import ChannelMessage, encode
 from marketdata.stream.wire import frame
 

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from exchange.members.session import Member
+from exchange.platform.members.authentication import Member
 from marketdata.stream.channel import Channel
 from marketdata.stream.messages import encode
 from marketdata.stream.outlet import Outlet

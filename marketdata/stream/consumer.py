@@ -18,12 +18,12 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error as DatabaseError
 from msgspec import UNSET, Meta
 
-from exchange import decoding
-from exchange.address import stream_address
-from exchange.env import env
-from exchange.errors import Problem, database_unavailable
-from exchange.members import session, tokens
-from exchange.times import rfc3339
+from exchange.base.env import env
+from exchange.base.http import json_decoding
+from exchange.base.http.client_address import stream_address
+from exchange.base.http.problems import Problem, database_unavailable
+from exchange.base.times import rfc3339
+from exchange.platform.members import authentication, tokens
 from marketdata.stream import keys
 from marketdata.stream.connection import TOO_MANY, Connection
 from marketdata.stream.hub import Hub
@@ -78,12 +78,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
         envelope = Envelope("")
         try:
             data = _checked(text_data)
-            envelope = decoding.decode(data, Envelope)
+            envelope = json_decoding.decode(data, Envelope)
             if envelope.type not in _HANDLERS:
                 known = ", ".join(_HANDLERS)
                 raise Problem(400, "unknown_type", f"There is no {envelope.type!r}: send {known}.")
             struct, handler = _HANDLERS[envelope.type]
-            await handler(self, decoding.decode(data, struct))
+            await handler(self, json_decoding.decode(data, struct))
         except Problem as problem:
             self._refuse(problem, envelope.id)
         except (DatabaseError, psycopg.Error):
@@ -95,7 +95,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if bool(message.token) == bool(message.api_key):
             raise Problem(400, "invalid_request", "Send a token, or an api_key with its signature.")
         if message.token:
-            member = await database_sync_to_async(session.find)(message.token)
+            member = await database_sync_to_async(authentication.find)(message.token)
             expires_at = tokens.verify(message.token).expires_at
         else:
             by_key = database_sync_to_async(keys.sign_in)
@@ -160,7 +160,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             member = self.connection.member
             if member is None:
                 raise Problem(401, "not_authenticated", f"Send AUTH before you subscribe to {text}.")
-            session.require(member, PERMISSIONS[name.kind])
+            authentication.require(member, PERMISSIONS[name.kind])
         return name
 
     def _agent(self) -> str:

@@ -19,8 +19,8 @@ import redis
 import redis.asyncio
 import structlog
 
-from exchange.notifications import feed as notifications
-from exchange.redis import connect_async
+from exchange.base.redis import connect_async
+from exchange.platform.notifications import feed as notifications
 from marketdata.prices import publisher
 from marketdata.stream.chain import Chain, Link
 from marketdata.stream.routes import Routes

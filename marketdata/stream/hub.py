@@ -19,12 +19,12 @@ import redis
 import structlog
 from channels.db import database_sync_to_async
 
-from exchange import metrics
-from exchange.env import env
-from exchange.errors import Problem
-from exchange.members.session import Member
-from exchange.redis import connect_async
-from exchange.times import now_text
+from exchange.base import metrics
+from exchange.base.env import env
+from exchange.base.http.problems import Problem
+from exchange.base.redis import connect_async
+from exchange.base.times import now_text
+from exchange.platform.members.authentication import Member
 from marketdata.stream import ALIVE_KEY, keys
 from marketdata.stream.books import Books
 from marketdata.stream.channel import Channel

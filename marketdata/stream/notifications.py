@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from exchange.notifications import selectors
-from exchange.notifications.feed import Note
-from exchange.times import now_text
+from exchange.base.times import now_text
+from exchange.platform.notifications import selectors
+from exchange.platform.notifications.feed import Note
 from marketdata.stream.loaded import LoadedChannel
 from marketdata.stream.messages import (
     NotificationMessage,

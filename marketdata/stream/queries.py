@@ -13,9 +13,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from exchange import ids
+from exchange.base import ids
 from exchange.base.decimals import plain, plain_or_none
-from exchange.times import rfc3339
+from exchange.base.times import rfc3339
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Balance, PublicTrade, UserOrder, UserTrade
 

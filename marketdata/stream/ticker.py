@@ -15,7 +15,7 @@ import redis
 import redis.asyncio
 
 from exchange.base.decimals import plain_or_none
-from exchange.times import now_text
+from exchange.base.times import now_text
 from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
 from marketdata.stream.books import Books, KeptBook

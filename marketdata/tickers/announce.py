@@ -14,8 +14,8 @@ import msgspec
 import redis
 
 from exchange.base.decimals import plain, plain_or_none
-from exchange.redis import Circuit, client
-from exchange.times import rfc3339
+from exchange.base.redis import Circuit, client
+from exchange.base.times import rfc3339
 from marketdata.candles import intervals
 from marketdata.candles.statistics import Statistics, statistics
 

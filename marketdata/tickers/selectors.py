@@ -15,7 +15,7 @@ import redis
 from django.db import connection
 
 from exchange.base.decimals import plain, plain_or_none
-from exchange.redis import Circuit, client
+from exchange.base.redis import Circuit, client
 from marketdata.candles.statistics import Statistics, statistics
 from marketdata.models.markets import Market, markets
 from marketdata.prices import publisher

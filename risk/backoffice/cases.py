@@ -19,10 +19,10 @@ from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from exchange.address import client_address
 from exchange.base.admin.read_only import ReadOnlyAdmin
-from exchange.members.models import User
-from exchange.members.tenancy import TenantAdmin, TenantRelatedFilter, rows_of, visible
+from exchange.base.http.client_address import client_address
+from exchange.platform.members.models import User
+from exchange.platform.members.tenancy import TenantAdmin, TenantRelatedFilter, rows_of, visible
 from risk.cases import dossier, redaction, workflow
 from risk.models import Alert, Case
 from risk.models.cases import CLOSED, UNDER_WAY, State

@@ -12,12 +12,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from exchange.approvals.asking import AskingAdmin, InForce
-from exchange.approvals.forms import VersionForm
-from exchange.approvals.models import Approval
-from exchange.ids import uuid7
-from exchange.members.models import User
-from exchange.members.tenancy import TenantAdmin
+from exchange.base.ids import uuid7
+from exchange.platform.approvals.forms import VersionForm
+from exchange.platform.approvals.models import Approval
+from exchange.platform.approvals.request_admin import AskingAdmin, InForce
+from exchange.platform.members.models import User
+from exchange.platform.members.tenancy import TenantAdmin
 from risk.models import Block, DeadMan, Limit
 from risk.pretrade import kill_switch, limit_changes
 from risk.pretrade.limit_changes import CEILINGS, SCOPE

@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.members.tenancy import TenantAdmin
 from risk.detectors.records import Kind
 from risk.detectors.thresholds import KINDS, parse
 from risk.models import OwnerLink, SurveillanceRule

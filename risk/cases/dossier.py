@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
-from exchange.times import rfc3339
+from exchange.base.times import rfc3339
 from risk.cases import redaction
 from risk.cases.evidence import LEFT_OUT
 from risk.models import Alert, Case, CaseNote

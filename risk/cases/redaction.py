@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 from django.utils.translation import gettext as _
 
-from exchange.members.models import User
+from exchange.platform.members.models import User
 from risk.cases.evidence import LEFT_OUT
 from risk.models import Alert
 

@@ -14,9 +14,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from exchange.audit import log as audit
-from exchange.events import outbox
-from exchange.members.models import User
+from exchange.platform.audit import log as audit
+from exchange.platform.events import outbox
+from exchange.platform.members.models import User
 from risk.cases import evidence as evidence_of
 from risk.models import valuation_queue
 from risk.models.cases import CLOSED, TRANSITIONS, UNDER_WAY, Alert, Case, CaseNote, Severity, State

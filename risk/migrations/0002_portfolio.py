@@ -5,7 +5,7 @@ from pathlib import Path
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import exchange.ids
+import exchange.base.ids
 from decimal import Decimal
 from django.conf import settings
 from django.db import migrations, models
@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                        default=exchange.base.ids.new, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("kind", models.CharField(max_length=40)),

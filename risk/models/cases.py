@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from exchange import ids
+from exchange.base import ids
 
 
 class Severity(models.IntegerChoices):

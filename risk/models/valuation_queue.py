@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.db import connection
 
-from exchange.database import array
+from exchange.base.database import array
 
 SOON = 10  # seconds; who trades all the time is valued that often at most
 

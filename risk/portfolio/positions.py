@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from exchange.database import array
+from exchange.base.database import array
 from risk.models import valuation_queue
 from risk.portfolio.average_cost import Holding, bought, sold
 

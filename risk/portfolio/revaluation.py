@@ -17,10 +17,10 @@ import redis
 import structlog
 from django.db import connection, transaction
 
+from exchange.base.database import array
 from exchange.base.decimals import plain
-from exchange.database import array
-from exchange.ids import uuid7
-from exchange.redis import client
+from exchange.base.ids import uuid7
+from exchange.base.redis import client
 from risk.cases import workflow
 from risk.models.positions import Parameters, Portfolio, Score
 from risk.models.valuation_queue import mark

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from exchange.audit.log import record
-from exchange.audit.origin import current
-from exchange.times import rfc3339
+from exchange.base.origin import current
+from exchange.base.times import rfc3339
+from exchange.platform.audit.log import record
 from risk.models import DeadMan
 
 MOST_SECONDS = 24 * 3600

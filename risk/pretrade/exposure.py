@@ -25,8 +25,8 @@ import psycopg
 import redis
 from redis.client import Pipeline
 
-from exchange import ids
-from exchange.database import array
+from exchange.base import ids
+from exchange.base.database import array
 
 FRESH_SECONDS = 60  # then it is to be read anew
 KEEP_SECONDS = 150  # nobody is counted by what is older

@@ -25,8 +25,8 @@ import psycopg
 import redis
 from redis.client import Pipeline
 
-from exchange import metrics
-from exchange.redis import Circuit, Question, ask, client
+from exchange.base import metrics
+from exchange.base.redis import Circuit, Question, ask, client
 from risk.pretrade import exposure, reference_prices
 from risk.pretrade.exposure import Change, Count, Counted, Tally
 from risk.pretrade.refresher import refresher, rules

@@ -10,8 +10,8 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 
-from exchange.audit import log as audit
-from exchange.members.models import Institution, User
+from exchange.platform.audit import log as audit
+from exchange.platform.members.models import Institution, User
 from risk.models import Block
 
 Target = User | Institution

@@ -15,11 +15,11 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.approvals import effective
-from exchange.approvals.kinds import Change, Kind, Payload
-from exchange.approvals.models import Approval
-from exchange.approvals.requests import request
-from exchange.members.models import Institution, User
+from exchange.platform.approvals import effective_dates
+from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.models import Approval
+from exchange.platform.approvals.requests import request
+from exchange.platform.members.models import Institution, User
 from risk.models import Limit
 
 CODE = "LIMITS"
@@ -55,8 +55,8 @@ def ask(
         "user": str(limit.user_id) if limit.user_id else None,
         "symbol": limit.symbol,
         "currency": limit.currency,
-        "effective_from": effective.as_json(effective_from),
-        **{name: effective.as_json(getattr(limit, name)) if ceilings else None for name in CEILINGS},
+        "effective_from": effective_dates.as_json(effective_from),
+        **{name: effective_dates.as_json(getattr(limit, name)) if ceilings else None for name in CEILINGS},
     }
     whose = f"user/{user.pk}" if user else limit.institution.code if limit.institution else "everybody"
     return request(
@@ -71,7 +71,7 @@ def ask(
 
 
 def check(payload: Payload) -> None:
-    effective.checked(_version(payload))
+    effective_dates.checked(_version(payload))
 
 
 def apply(approval: Approval) -> str:
@@ -86,14 +86,14 @@ def describe(payload: Payload) -> list[tuple[str, str]]:
     return [
         (text("for"), str(version.user or version.institution or text("everybody"))),
         (text("market"), version.symbol or version.currency or text("all")),
-        (text("in force from"), effective.when(payload)),
+        (text("in force from"), effective_dates.when(payload)),
     ]
 
 
 def changes(payload: Payload) -> list[Change]:
     version = _version(payload)
     now = in_force().filter(**{name: getattr(version, name) for name in SCOPE}).first()
-    return effective.difference(CEILINGS, now, version)
+    return effective_dates.difference(CEILINGS, now, version)
 
 
 def _version(payload: Payload) -> Limit:
@@ -103,7 +103,7 @@ def _version(payload: Payload) -> Limit:
         user=User.objects.get(pk=user) if user else None,
         symbol=payload["symbol"],
         currency=payload["currency"],
-        effective_from=effective.moment(payload),
+        effective_from=effective_dates.moment(payload),
         **{name: _ceiling(name, payload[name]) for name in CEILINGS},
     )
 

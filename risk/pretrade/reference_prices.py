@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 import redis
 
-from exchange.redis import Circuit, client
+from exchange.base.redis import Circuit, client
 
 KEEP_SECONDS = 1.0
 

@@ -15,8 +15,8 @@ import psycopg
 import redis
 import structlog
 
-from exchange.database import connect
-from exchange.redis import client
+from exchange.base.database import connect
+from exchange.base.redis import client
 from risk.pretrade import exposure, reference_prices
 from risk.pretrade.rules import LOOK_SECONDS, Rules
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from exchange.kyc import permits
-from exchange.kyc.permits import Permits
+from exchange.platform.kyc import permits
+from exchange.platform.kyc.permits import Permits
 
 LOOK_SECONDS = 0.4
 LATE_SECONDS = 0.8  # who judges looks himself if nobody else has for so long

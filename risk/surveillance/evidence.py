@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.base.decimals import plain
-from exchange.times import rfc3339
+from exchange.base.times import rfc3339
 from risk.detectors.records import SECOND, Finding, Kind, Owners, Shown, Trade, flows
 from risk.surveillance import charts
 

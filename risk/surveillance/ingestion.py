@@ -12,8 +12,8 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 from django.db import connection
 
-from exchange import ids
-from exchange.events.event import Event, Poison
+from exchange.base import ids
+from exchange.platform.events.event import Event, Poison
 from risk.detectors.displayed import News, follow
 from risk.detectors.records import Shown, Side
 

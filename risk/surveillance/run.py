@@ -18,7 +18,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 
-from exchange.ids import uuid7
+from exchange.base.ids import uuid7
 from risk.cases import workflow
 from risk.detectors import registry, wash_rings
 from risk.detectors.records import SECOND, Among, Finding, Owners

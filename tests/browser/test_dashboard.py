@@ -15,7 +15,7 @@ from tests.functional.live import Live, Trader
 
 DESK: ViewportSize = {"width": 1440, "height": 1000}
 SESSION = """
-from exchange.members.models import Institution, User
+from exchange.platform.members.models import Institution, User
 from tests.staff import signed_in, staff
 institution = Institution.objects.filter(code={code!r}).first()
 print(signed_in(staff({role!r}, institution, {email!r})).cookies["sessionid"].value)

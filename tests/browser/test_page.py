@@ -13,7 +13,7 @@ from tests.functional.live import Live, Trader
 
 VIEWS = ("chart", "book", "order", "account", "markets")
 SECOND_BANK = f"""
-from exchange.members.models import Brand, Institution, InstitutionHost
+from exchange.platform.members.models import Brand, Institution, InstitutionHost
 bank = Institution.objects.create(code="second", name="Second Bank")
 InstitutionHost.objects.create(host="{OTHER_HOST}", institution=bank)
 Brand.objects.create(institution=bank, name="Second Markets", accent="#a21caf")

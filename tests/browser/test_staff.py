@@ -135,6 +135,6 @@ def test_a_tenant_finds_nothing_at_anothers_addresses(visit: Visit, live: Live, 
 
 def _has_phone(live: Live, email: str) -> bool:
     """A test may run more than once on the same exchange."""
-    shell = "from exchange.members import second_factor; from exchange.members.models import User; "
+    shell = "from exchange.platform.members import second_factor; from exchange.platform.members.models import User; "
     shell += f"print(second_factor.enrolled(User.objects.get(email={email!r})))"
     return live.manage("shell", "-v", "0", "-c", shell).split()[-1] == "True"

@@ -18,9 +18,9 @@ OVERLAP = 500  # ids: a transaction that took a lower one may commit later; what
 def run() -> None:
     from django.db import connection
 
-    from exchange.events import event, handled
-    from exchange.notifications import sender
-    from exchange.platform.dispatch import handlers
+    from exchange.operations.event_dispatch import handlers
+    from exchange.platform.events import event, exactly_once
+    from exchange.platform.notifications import sender
 
     table = handlers("notifications")
     sender.start()
@@ -38,7 +38,7 @@ def run() -> None:
             handler = table.get((topic, event.event_type(message.encode())))
             if handler is not None:
                 work.append((handler, event.read(topic, key.encode(), message.encode())))
-        handled.handle("notifications", work)
+        exactly_once.handle("notifications", work)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from django.test import Client
 from django.urls import reverse
 from drf_spectacular.validation import validate_schema
 
-import exchange.redis
+import exchange.base.redis
 from exchange import health, pages
-from exchange.env import env
-from exchange.members.models import Institution, Role, User
-from exchange.redis import connect
+from exchange.base.env import env
+from exchange.base.redis import connect
+from exchange.platform.members.models import Institution, Role, User
 from matching.models import SymbolGroup
 from tests.staff import BACKEND, signed_in, staff
 
@@ -67,7 +67,9 @@ def test_demo_sign_ins_are_shown_in_demo_mode_only(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_status_page_without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
+    monkeypatch.setattr(
+        exchange.base.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    )
     monkeypatch.setattr(health, "client", connect)
     assert re.search(r"Redis</span> <b class=\"down\">", text("/status"))
 

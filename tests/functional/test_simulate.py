@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 from exchange.embedded.stack import PROJECT
+from exchange.operations.management.commands.simulate import EMAILS
 from tests.functional.live import Live
 from trading.management.commands.demo import PASSWORD
-from trading.management.commands.simulate import EMAILS
 
 PATIENCE = 90.0
 

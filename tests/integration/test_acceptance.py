@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.database import connect
+from exchange.base.database import connect
 from matching.core.types import Reason
 from tests.market import GROUP, Desk, open_desk
 from trading.models import ClientOrder, Order

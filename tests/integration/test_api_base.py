@@ -17,15 +17,15 @@ from django.test import Client
 from django.urls import include, path
 from msgspec import Meta
 
-import exchange.redis
+import exchange.base.redis
 from exchange import health, urls
-from exchange.api import ApiRequest, ApiView, answer, body, charge
-from exchange.env import env
-from exchange.events.poke import ALIVE_KEY as RELAY_KEY
-from exchange.members import session, tokens
-from exchange.members.models import Institution, User
-from exchange.redis import client as redis_client
-from exchange.redis import connect
+from exchange.base.env import env
+from exchange.base.redis import client as redis_client
+from exchange.base.redis import connect
+from exchange.platform.events.wakeup import ALIVE_KEY as RELAY_KEY
+from exchange.platform.members import authentication, tokens
+from exchange.platform.members.models import Institution, User
+from exchange.platform.rest.view import ApiRequest, ApiView, answer, body, charge
 from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
 from marketdata.stream import ALIVE_KEY
 from matching.models import SymbolGroup
@@ -82,7 +82,7 @@ urlpatterns = [
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    session.forget()
+    authentication.forget()
     redis_client().flushdb()
 
 
@@ -256,7 +256,9 @@ def test_ready_needs_every_matcher() -> None:
 
 def test_without_redis_a_matcher_lives_while_it_holds_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     SymbolGroup.objects.create(name="alpha")
-    monkeypatch.setattr(exchange.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
+    monkeypatch.setattr(
+        exchange.base.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    )
     monkeypatch.setattr(health, "client", connect)
     assert ready()[0] == 503
     with connection.cursor() as cursor:

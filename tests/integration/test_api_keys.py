@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.test import Client
 
-from exchange.audit.models import Record
-from exchange.keys import known, making, replay, uses
-from exchange.keys.models import ApiKey
-from exchange.members import rate, session, tokens
-from exchange.members.models import Institution, Role, User
-from exchange.redis import client as redis_client
+from exchange.base.redis import client as redis_client
+from exchange.platform.audit.models import Record
+from exchange.platform.keys import key_cache, last_used, lifecycle, replay_protection
+from exchange.platform.keys.models import ApiKey
+from exchange.platform.members import authentication, rate_limit, tokens
+from exchange.platform.members.models import Institution, Role, User
 from tests.keys import Program, load_client
 from tests.staff import signed_in, staff
 
@@ -37,13 +37,13 @@ SECRETS = load_client()
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    session.forget()
-    known.forget()
-    uses.notes.forget()
+    authentication.forget()
+    key_cache.forget()
+    last_used.notes.forget()
     with connection.cursor() as cursor:  # a memory that has been there for long
         cursor.execute(
             "INSERT INTO keys_seen VALUES (%s, 0) ON CONFLICT (id) DO UPDATE SET until = 0",
-            [str(replay._MEMORY)],
+            [str(replay_protection._MEMORY)],
         )
 
 
@@ -145,7 +145,7 @@ def test_what_is_wrong_is_all_said(owner: Client) -> None:
 
 def test_there_is_an_end_to_how_many(owner: Client, trader: User) -> None:
     first = made(owner)["key"]["key_id"]
-    for _ in range(making.MOST_KEYS - 1):
+    for _ in range(lifecycle.MOST_KEYS - 1):
         ApiKey.objects.create(user=trader, name="k", kind="HMAC_SHA256", secret="s", scopes=["READ"])
     problem(post(owner), 409, "too_many_api_keys")
     assert owner.delete(f"{KEYS}/{first}").status_code == 200
@@ -193,7 +193,7 @@ def test_changes(owner: Client) -> None:
     assert robot.send("GET", READABLE).status_code == 200
     changed = patch(name=" renamed ", addresses=["203.0.113.9", "203.0.113.9/32"]).json()
     assert (changed["name"], changed["addresses"]) == ("renamed", ["203.0.113.9"])
-    known.forget()
+    key_cache.forget()
     problem(robot.send("GET", READABLE), 403, "address_not_allowed")
     assert patch(addresses=[]).json()["name"] == "renamed"
     end = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -340,14 +340,14 @@ def test_revoked_expired_and_inactive(owner: Client, trader: User) -> None:
     key.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     problem(robot.send("GET", READABLE), 401, "key_expired")
     key.update(expires_at=None)
-    known.forget()
+    key_cache.forget()
     assert robot.send("GET", READABLE).status_code == 200
     User.objects.filter(pk=trader.pk).update(is_active=False)
-    session.forget()
+    authentication.forget()
     problem(robot.send("GET", READABLE), 401, "user_inactive")
     User.objects.filter(pk=trader.pk).update(is_active=True)
     key.update(revoked_at=datetime.now(UTC))
-    known.forget()
+    key_cache.forget()
     problem(robot.send("GET", READABLE), 401, "key_revoked")
     problem(robot.again("GET", READABLE, change={"X-API-Signature": "0" * 64}), 401, "invalid_signature")
 
@@ -405,16 +405,16 @@ def test_no_key_sees_or_changes_keys(owner: Client) -> None:
 def test_a_key_may_no_more_than_its_user(owner: Client, trader: User) -> None:
     robot = program(owner)
     User.objects.filter(pk=trader.pk).update(role=Role.SUPPORT, is_staff=True)
-    session.forget()
+    authentication.forget()
     problem(robot.send("POST", WRITABLE, {}), 403, "forbidden")
 
 
 def test_the_rate_is_the_users_however_many_keys(
     owner: Client, trader: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate, "ORDERS_WINDOW", 60.0)  # two orders a minute: this test may be slow
+    monkeypatch.setattr(rate_limit, "ORDERS_WINDOW", 60.0)  # two orders a minute: this test may be slow
     User.objects.filter(pk=trader.pk).update(order_rate=2)
-    session.forget()
+    authentication.forget()
     answers = [program(owner).send("POST", WRITABLE, {}) for _ in range(3)]
     assert [each.status_code for each in answers] == [400, 400, 429]
 
@@ -501,7 +501,7 @@ def test_the_database_has_the_last_word_on_the_time(owner: Client, monkeypatch: 
     """A web process whose clock is behind would take an old request; PostgreSQL does not."""
     robot = program(owner)
     robot.client.clock.ahead = -10_000
-    monkeypatch.setattr("exchange.keys.signed._now", lambda: now_ms() - 10_000)
+    monkeypatch.setattr("exchange.platform.keys.signed_requests._now", lambda: now_ms() - 10_000)
     found = problem(robot.send("GET", READABLE), 401, "timestamp_outside_window")
     assert abs(found["server_time"] - now_ms()) < 5000
 
@@ -509,17 +509,19 @@ def test_the_database_has_the_last_word_on_the_time(owner: Client, monkeypatch: 
 def test_old_requests_are_let_go_and_the_memory_stays(owner: Client) -> None:
     robot = program(owner, window=60_000)
     robot.send("GET", READABLE)
-    assert replay.forget_old() == 0
+    assert replay_protection.forget_old() == 0
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE keys_seen SET until = %s WHERE until > 0", [now_ms() - replay._KEEP - 1000])
-        assert replay.forget_old() == 1
+        cursor.execute(
+            "UPDATE keys_seen SET until = %s WHERE until > 0", [now_ms() - replay_protection._KEEP - 1000]
+        )
+        assert replay_protection.forget_old() == 1
         cursor.execute("SELECT count(*) FROM keys_seen")
         assert cursor.fetchone() == (1,)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_at_once_one_is_taken() -> None:
-    outcomes: list[replay.Outcome] = []
+    outcomes: list[replay_protection.Outcome] = []
     together = threading.Barrier(8)
     request, signed_at = uuid4(), now_ms()
 
@@ -527,7 +529,7 @@ def test_of_many_at_once_one_is_taken() -> None:
         try:
             connections["default"].ensure_connection()
             together.wait()
-            outcomes.append(replay.remember(request, signed_at, 60_000).outcome)
+            outcomes.append(replay_protection.remember(request, signed_at, 60_000).outcome)
         finally:
             connections.close_all()
 
@@ -541,7 +543,7 @@ def test_of_many_at_once_one_is_taken() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_was_lost_is_made_anew() -> None:
-    replay.remember(uuid4(), now_ms(), 5000)
+    replay_protection.remember(uuid4(), now_ms(), 5000)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
@@ -549,7 +551,7 @@ def test_a_connection_that_was_lost_is_made_anew() -> None:
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     other.close()
-    assert replay.remember(uuid4(), now_ms(), 5000).outcome == "NEW"
+    assert replay_protection.remember(uuid4(), now_ms(), 5000).outcome == "NEW"
 
 
 # Uses
@@ -558,17 +560,17 @@ def test_a_connection_that_was_lost_is_made_anew() -> None:
 def test_the_last_use_is_recorded_once_a_minute(owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     robot = program(owner, address="192.0.2.7")
     robot.send("GET", READABLE)
-    uses.notes.write()
+    last_used.notes.write()
     first = owner.get(KEYS).json()["items"][0]
     assert first["last_used_address"] == "192.0.2.7"
     assert first["last_used_at"]
     robot.address = "192.0.2.8"
     robot.send("GET", READABLE)
-    uses.notes.write()
+    last_used.notes.write()
     assert owner.get(KEYS).json()["items"][0] == first
-    monkeypatch.setattr(uses, "EVERY", 0.0)
+    monkeypatch.setattr(last_used, "EVERY", 0.0)
     robot.send("GET", READABLE)
-    uses.notes.write()
+    last_used.notes.write()
     assert owner.get(KEYS).json()["items"][0]["last_used_address"] == "192.0.2.8"
 
 
@@ -579,10 +581,10 @@ def test_refused_uses_are_in_the_audit_log_once_a_minute(
     for _ in range(3):
         problem(robot.send("POST", WRITABLE, {}), 403, "scope_missing")
     robot.again("GET", READABLE)
-    uses.notes.write()
-    monkeypatch.setattr(uses, "EVERY", 0.0)
+    last_used.notes.write()
+    monkeypatch.setattr(last_used, "EVERY", 0.0)
     robot.send("POST", WRITABLE, {})
-    uses.notes.write()
+    last_used.notes.write()
     records = Record.objects.filter(action="REFUSE_API_KEY").order_by("id")
     told = [json.loads(each.new) for each in records]
     assert [(each["reason"], each["count"]) for each in told] == [
@@ -603,10 +605,10 @@ def test_notes_wait_while_they_cannot_be_written(owner: Client, monkeypatch: pyt
         raise OperationalError("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(uses, "_write_uses", away)
+        patch.setattr(last_used, "_write_uses", away)
         with pytest.raises(OperationalError):
-            uses.notes.write()
-    uses.notes.write()
+            last_used.notes.write()
+    last_used.notes.write()
     assert ApiKey.objects.get().last_used_at is not None
 
 

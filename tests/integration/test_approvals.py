@@ -16,11 +16,14 @@ from django.db import DatabaseError, IntegrityError, connection, connections, tr
 from django.urls import reverse
 from django.utils import timezone
 
-from exchange import ids
-from exchange import partitions as tables
-from exchange.approvals import order_rates, requests, roles
-from exchange.approvals.models import Approval, State
-from exchange.approvals.requests import (
+from exchange.base import ids
+from exchange.base import partitions as tables
+from exchange.base.env import env
+from exchange.base.ids import uuid7
+from exchange.celery import app
+from exchange.platform.approvals import order_rates, requests, roles
+from exchange.platform.approvals.models import Approval, State
+from exchange.platform.approvals.requests import (
     Expired,
     NotAllowed,
     NotPending,
@@ -29,12 +32,9 @@ from exchange.approvals.requests import (
     SamePerson,
     approve,
 )
-from exchange.audit.models import Record
-from exchange.celery import app
-from exchange.env import env
-from exchange.events.models import OutboxEvent
-from exchange.ids import uuid7
-from exchange.members.models import Institution, Role, StaffSession, User
+from exchange.platform.audit.models import Record
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.members.models import Institution, Role, StaffSession, User
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from risk.models import Limit

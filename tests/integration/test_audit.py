@@ -20,11 +20,11 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from pytest_django import DjangoDbBlocker
 
-from exchange import database
-from exchange.audit import anchors, log, sealing, verify
-from exchange.audit.origin import Origin, acting
-from exchange.database import connect
-from exchange.events import schema
+from exchange.base import database
+from exchange.base.database import connect
+from exchange.base.origin import Origin, acting
+from exchange.platform.audit import anchors, log, sealing, verify
+from exchange.platform.events import schema
 from tests.market import Desk, lasting_desk, sql, unguarded
 from trading.ledger import seal
 from trading.orders import acceptance, candidates

@@ -14,14 +14,14 @@ from django.core.management import call_command
 from django.db import transaction
 from django.test import Client
 
-from exchange.audit import log, sealing
-from exchange.audit.models import Record
-from exchange.audit.origin import Origin, acting
+from exchange.base.origin import Origin, acting
 from exchange.embedded.stack import PROJECT
-from exchange.events import schema
-from exchange.events.models import OutboxEvent
-from exchange.members.models import Brand, Institution, Role, User
-from exchange.platform import recorded
+from exchange.platform.audit import log, sealing
+from exchange.platform.audit.models import Record
+from exchange.platform.commands import audited
+from exchange.platform.events import schema
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.members.models import Brand, Institution, Role, User
 from tests import staff
 from tests.commands import environment
 
@@ -162,7 +162,7 @@ def test_each_sees_the_records_of_their_own_institution(bank: Institution, other
 
 
 def sealing_of(record: Record) -> str:
-    from exchange.audit.models import Seal
+    from exchange.platform.audit.models import Seal
 
     return bytes(Seal.objects.get(pk=record.pk).hash).hex()
 
@@ -234,7 +234,7 @@ def test_a_command_is_recorded_before_it_runs_and_how_it_ended(bank: Institution
 )
 def test_what_may_do_something_is_recorded_whoever_wrote_it(line: str, kept: bool) -> None:
     name, *arguments = line.split()
-    assert recorded._is_recorded(name, arguments) is kept
+    assert audited._is_recorded(name, arguments) is kept
 
 
 def test_secrets_stay_out_and_a_missing_database_is_no_obstacle() -> None:
@@ -251,7 +251,7 @@ def test_secrets_stay_out_and_a_missing_database_is_no_obstacle() -> None:
             return None
 
     given = ["--code", "123456", "--token=abc", "--url", "https://me:hunter2@host/x", "--limit", "5"]
-    kept = recorded._harmless(given, NoUsers())  # type: ignore[arg-type]
+    kept = audited._harmless(given, NoUsers())  # type: ignore[arg-type]
     hidden = "(not recorded)"
     assert kept == ["--code", hidden, f"--token={hidden}", "--url", "https://me:…@host/x", "--limit", "5"]
     assert os.environ["DATABASE_URL"] != away

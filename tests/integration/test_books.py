@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from exchange.audit.models import Record
-from exchange.database import connect
-from exchange.env import env
-from exchange.members.models import Institution, User
-from exchange.times import rfc3339
+from exchange.base.database import connect
+from exchange.base.env import env
+from exchange.base.times import rfc3339
+from exchange.platform.audit.models import Record
+from exchange.platform.members.models import Institution, User
 from tests.market import Desk, open_desk, sql, unguarded
 from trading.books import closing, signing
 from trading.books import day as days

@@ -19,8 +19,8 @@ from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from exchange import ids
-from exchange.database import connect
+from exchange.base import ids
+from exchange.base.database import connect
 from marketdata.candles import intervals, selectors
 from marketdata.candles.aggregate import aggregate
 from marketdata.candles.intervals import WIDTHS

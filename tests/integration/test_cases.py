@@ -16,10 +16,10 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client
 from django.urls import reverse
 
-from exchange import address
-from exchange.env import env
-from exchange.ids import uuid7
-from exchange.members.models import Institution, Role, User
+from exchange.base.env import env
+from exchange.base.http import client_address
+from exchange.base.ids import uuid7
+from exchange.platform.members.models import Institution, Role, User
 from risk.cases import dossier, evidence, workflow
 from risk.cases.workflow import NotAllowed
 from risk.models import Alert, Case, CaseNote, Parameters
@@ -400,7 +400,7 @@ def test_the_record_has_the_address_that_our_proxy_tells(
     found: Raise, operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = env.model_copy(update={"exchange_forwarded_header": "X-Forwarded-For"})
-    monkeypatch.setattr(address, "env", told)
+    monkeypatch.setattr(client_address, "env", told)
     answer = operator.post(
         reverse("admin:risk_case_act", args=[found().case.pk, "assign"]),
         headers={"x-forwarded-for": "203.0.113.7"},

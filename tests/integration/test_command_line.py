@@ -11,11 +11,11 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from pytest_django import DjangoDbBlocker
 
-from exchange.env import env
-from exchange.members import installation
-from exchange.members.models import DemoMark
-from exchange.platform import manual
-from exchange.platform.recorded import LASTING
+from exchange.base.env import env
+from exchange.operations import command_pages
+from exchange.platform.commands.audited import LASTING
+from exchange.platform.members import demo_mode
+from exchange.platform.members.models import DemoMark
 from tests.market import Desk, lasting_desk, sql
 
 # They print nothing for programs: they serve, or set up.
@@ -70,7 +70,9 @@ def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[De
 def options(command: BaseCommand, name: str) -> dict[str, str | None]:
     """Option or argument by its name, and what its help says."""
     parser = command.create_parser("manage.py", name)
-    return {(action.option_strings or [action.dest])[-1]: action.help for action in manual._own(parser)}
+    return {
+        (action.option_strings or [action.dest])[-1]: action.help for action in command_pages._own(parser)
+    }
 
 
 def printed(*arguments: str) -> str:
@@ -87,9 +89,9 @@ def printed(*arguments: str) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("name", manual.commands())
+@pytest.mark.parametrize("name", command_pages.commands())
 def test_the_help_is_whole_and_bad_usage_ends_with_2(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    command = manual.load(name)
+    command = command_pages.load(name)
     assert len(str(command.help)) > 20
     text = command.create_parser("manage.py", name).format_help()
     assert name in text
@@ -106,7 +108,7 @@ def test_the_help_is_whole_and_bad_usage_ends_with_2(name: str, capsys: pytest.C
 
 
 def test_every_command_that_changes_data_is_there() -> None:
-    assert set(CHANGING) <= set(manual.commands())
+    assert set(CHANGING) <= set(command_pages.commands())
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
@@ -119,7 +121,7 @@ def test_what_reads_prints_one_json_document_and_changes_nothing(db: Desk, argum
 
 @pytest.mark.parametrize("arguments", DRY, ids=" ".join)
 def test_a_dry_run_changes_nothing(db: Desk, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
+    monkeypatch.setattr(demo_mode, "env", env.model_copy(update={"exchange_demo": True}))
     DemoMark.objects.get_or_create(pk=DemoMark.ONLY)
     before = state()
     json.loads(printed(*arguments, "--dry-run", "--json"))
@@ -137,15 +139,15 @@ def state() -> dict[str, int]:
 
 
 def test_the_pages_about_commands_are_fresh() -> None:
-    assert manual.stale(manual.FOLDER) == [], "run manage.py docs"
+    assert command_pages.stale(command_pages.FOLDER) == [], "run manage.py docs"
 
 
 def test_a_page_says_what_the_command_says() -> None:
-    page = manual.files()["block.md"]
+    page = command_pages.files()["block.md"]
     assert "(--user EMAIL | --institution CODE)" in page and "| `--reason TEXT` |" in page
     assert "| 1 | it was so already |" in page and "Exit code" not in page
-    index = manual.files()[manual.INDEX]
-    assert all(f"]({name}.md)" in index for name in manual.commands())
+    index = command_pages.files()[command_pages.INDEX]
+    assert all(f"]({name}.md)" in index for name in command_pages.commands())
 
 
 @pytest.mark.parametrize(
@@ -157,4 +159,4 @@ def test_a_page_says_what_the_command_says() -> None:
     ],
 )
 def test_exit_codes_are_read_from_the_help(text: str, rest: str, codes: dict[int, str]) -> None:
-    assert manual.exit_codes(text) == (rest, codes)
+    assert command_pages.exit_codes(text) == (rest, codes)

@@ -13,9 +13,10 @@ from django.apps import apps
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from exchange.env import env
-from exchange.members import installation, session, tokens
-from exchange.members.models import DemoMark, Institution, Role, User
+from exchange.base.env import env
+from exchange.platform.members import authentication, tokens
+from exchange.platform.members import demo_mode as installation
+from exchange.platform.members.models import DemoMark, Institution, Role, User
 from matching.models import SymbolGroup
 from tests.staff import staff
 from trading.ledger.accounts import account_book
@@ -31,7 +32,7 @@ def demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
     account_book.forget()
     catalog.forget()
-    session.forget()
+    authentication.forget()
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_an_installation_in_use_becomes_no_demo() -> None:
 
 def test_a_demo_of_before_there_was_a_mark_stays_one(few_traders: None) -> None:
     run("demo")
-    migration = import_module("exchange.members.migrations.0007_enrolment_and_demo")
+    migration = import_module("exchange.platform.members.migrations.0007_enrolment_and_demo")
     for email, marked in (("gone@demo.exchange", False), ("operator@demo.exchange", True)):
         DemoMark.objects.all().delete()
         User.objects.filter(role=Role.PLATFORM_ADMIN).exclude(email="second@demo.exchange").update(
@@ -134,7 +135,7 @@ def test_a_trader_is_funded_and_can_use_its_token_at_once(few_traders: None) -> 
     (made,) = create("Me@demo.exchange", "--fund", "USDT=1000000", "--fund", "BTC=0.5", "--order-rate", "500")
     assert made["email"] == "me@demo.exchange"
     assert balances("me@demo.exchange") == {"USDT": Decimal(1000000), "BTC": Decimal("0.5")}
-    member = session.authenticate(f"Bearer {made['token']}", "orders:write")
+    member = authentication.authenticate(f"Bearer {made['token']}", "orders:write")
     assert (member.user_id, member.order_rate) == (made["user_id"], 500)
     assert User.objects.get(email="me@demo.exchange").check_password(made["password"])
 

@@ -15,16 +15,16 @@ import pytest
 from confluent_kafka import TopicPartition
 from django.db import connection
 
-from exchange import ids
-from exchange.analytics.models import DailyVolume
-from exchange.analytics.volume import add_trades
-from exchange.events import dlq, kafka, lag, outbox, prune
-from exchange.events.consumer import SETTINGS, Consumer
-from exchange.events.event import Event, Handler, Poison
-from exchange.events.models import HandledEvent, OutboxEvent
-from exchange.events.outbox import message
-from exchange.events.retry import Retry
-from exchange.members.models import Institution, User
+from exchange.base import ids
+from exchange.platform.analytics.models import DailyVolume
+from exchange.platform.analytics.volume import add_trades
+from exchange.platform.events import dlq, kafka, lag, outbox, prune
+from exchange.platform.events.consumer import SETTINGS, Consumer
+from exchange.platform.events.event import Event, Handler, Poison
+from exchange.platform.events.models import HandledEvent, OutboxEvent
+from exchange.platform.events.outbox import message
+from exchange.platform.events.retry import Retry
+from exchange.platform.members.models import Institution, User
 from tests.market import PATIENCE, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,7 +164,7 @@ def test_an_event_that_fails_holds_back_its_partition_only(topic: Topic) -> None
 def test_how_far_a_group_is_behind_is_told(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
     patient = Retry(first=0.05, longest=0.05, tries=10_000)
     monkeypatch.setattr("tests.integration.test_consumer.QUICK", patient)
-    monkeypatch.setattr("exchange.events.consumer.LAG_SECONDS", 0.05)
+    monkeypatch.setattr("exchange.platform.events.consumer.LAG_SECONDS", 0.05)
     mended = threading.Event()
 
     def handler(event: Event) -> None:

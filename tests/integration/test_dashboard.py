@@ -14,9 +14,9 @@ from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
 from exchange.backoffice import activity, charts, dashboard, selectors
-from exchange.events import lag
-from exchange.members.models import Institution, Role, User
-from exchange.redis import client as redis_client
+from exchange.base.redis import client as redis_client
+from exchange.platform.events import lag
+from exchange.platform.members.models import Institution, Role, User
 from risk.models import Case
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff

@@ -16,15 +16,15 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from exchange import ids
-from exchange.analytics.models import DailyVolume
-from exchange.embedded.ports import find_free
+from exchange.base import ids
+from exchange.base.ports import find_free
 from exchange.embedded.stack import PROJECT
-from exchange.events import dlq, kafka
-from exchange.events.event import Record
-from exchange.events.models import HandledEvent
-from exchange.events.outbox import message
-from exchange.events.topics import TRADES
+from exchange.platform.analytics.models import DailyVolume
+from exchange.platform.events import dlq, kafka
+from exchange.platform.events.event import Record
+from exchange.platform.events.models import HandledEvent
+from exchange.platform.events.outbox import message
+from exchange.platform.events.topics import TRADES
 from tests.market import PATIENCE, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

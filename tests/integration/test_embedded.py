@@ -19,10 +19,10 @@ import psycopg
 import pytest
 import redis
 
+from exchange.embedded.fork_client import Nursery
 from exchange.embedded.home import LONGEST_SOCKET_PATH, Home, SetupError
-from exchange.embedded.keeper import Keeper, Program, Spawned
-from exchange.embedded.nursed import Nursery
 from exchange.embedded.stack import PROJECT, Stack, free_ports
+from exchange.embedded.supervisor import Keeper, Program, Spawned
 
 PATIENCE = 20.0  # seconds
 
@@ -82,7 +82,7 @@ def test_other_commands_find_the_services_through_the_env_file(stack: Stack) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     environment = {name: value for name, value in os.environ.items() if name not in stack.env}
     done = subprocess.run(
-        [sys.executable, "-c", "from exchange.env import env; print(env.database_url, env.redis_url)"],
+        [sys.executable, "-c", "from exchange.base.env import env; print(env.database_url, env.redis_url)"],
         cwd=PROJECT,
         env={**environment, "EXCHANGE_HOME": str(stack.home.root)},
         capture_output=True,
@@ -310,7 +310,7 @@ def test_what_comes_to_the_nursery_in_one_piece_is_all_heard(stack: Stack, tmp_p
     ours, theirs = socket.socketpair()
     ours.settimeout(PATIENCE)
     process = subprocess.Popen(
-        [sys.executable, "-m", "exchange.embedded.nursery", str(theirs.fileno())],
+        [sys.executable, "-m", "exchange.embedded.fork_server", str(theirs.fileno())],
         cwd=PROJECT,
         env={**os.environ, **stack.env},
         pass_fds=[theirs.fileno()],

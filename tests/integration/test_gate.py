@@ -18,12 +18,12 @@ from django.utils import timezone
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from exchange.audit.models import Record
-from exchange.database import own_connection
-from exchange.events.models import OutboxEvent
-from exchange.members.models import Institution, User
-from exchange.redis import Circuit
-from exchange.redis import client as redis_client
+from exchange.base.database import own_connection
+from exchange.base.redis import Circuit
+from exchange.base.redis import client as redis_client
+from exchange.platform.audit.models import Record
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.members.models import Institution, User
 from matching.codec import Envelope
 from risk.models import Block, DeadMan, Limit, Score
 from risk.pretrade import dead_man_switch, exposure, gate, kill_switch, reference_prices

@@ -13,9 +13,9 @@ import pytest
 from psycopg import errors
 from pytest_django import DjangoDbBlocker
 
-from exchange import ids
-from exchange.database import own_connection, transaction
-from exchange.ids import uuid7
+from exchange.base import ids
+from exchange.base.database import own_connection, transaction
+from exchange.base.ids import uuid7
 from matching.codec import encode
 from tests.market import GROUP, Desk, lasting_desk, sql
 from trading.models import Account, Order

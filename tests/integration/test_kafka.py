@@ -14,11 +14,11 @@ from django.db import transaction
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from exchange.audit import log as audit
-from exchange.env import env
-from exchange.events import cluster, kafka, poke, schema, tasks, topics
-from exchange.events.models import OutboxEvent
-from exchange.redis import client
+from exchange.base.env import env
+from exchange.base.redis import client
+from exchange.platform.audit import log as audit
+from exchange.platform.events import cluster, kafka, schema, tasks, topics, wakeup
+from exchange.platform.events.models import OutboxEvent
 from tests import kafka as outside
 from tests.commands import manage
 from tests.market import PATIENCE, Desk, open_desk, running
@@ -58,7 +58,7 @@ def test_what_happens_is_on_the_topics_as_the_schemas_have_it(desk: Desk) -> Non
     for topic, key in {(each.topic, each.key) for each in written}:
         of_key = [json.loads(each.message) for each in written if (each.topic, each.key) == (topic, key)]
         assert [each.envelope for each in seen if (each.topic, each.key) == (topic, key)] == of_key
-    while not json.loads(client().get(poke.ALIVE_KEY) or "{}").get("kafka"):  # told once a second
+    while not json.loads(client().get(wakeup.ALIVE_KEY) or "{}").get("kafka"):  # told once a second
         tasks.relay()
         assert time.monotonic() < deadline
     reader.close()
@@ -82,31 +82,31 @@ def test_a_halt_by_command_is_audited(desk: Desk) -> None:
 
 
 def test_many_pokes_are_one_task() -> None:
-    client().delete(poke.QUEUE, poke.POKED)
-    poker = poke.Poker()
+    client().delete(wakeup.QUEUE, wakeup.POKED)
+    poker = wakeup.Poker()
     for _ in range(1000):
         poker.ask()
     _wait_for_tasks(1)
-    (task,) = client().lrange(poke.QUEUE, 0, -1)
-    assert json.loads(task)["headers"]["task"] == poke.TASK
+    (task,) = client().lrange(wakeup.QUEUE, 0, -1)
+    assert json.loads(task)["headers"]["task"] == wakeup.TASK
     for _ in range(1000):  # on its way already
         poker.ask()
-    client().delete(poke.POKED)  # it has begun
+    client().delete(wakeup.POKED)  # it has begun
     poker.ask()
     _wait_for_tasks(2)
-    client().delete(poke.QUEUE, poke.POKED)
+    client().delete(wakeup.QUEUE, wakeup.POKED)
 
 
 def _wait_for_tasks(number: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while client().llen(poke.QUEUE) != number:
+    while client().llen(wakeup.QUEUE) != number:
         assert time.monotonic() < deadline
 
 
 def test_a_poke_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     away = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
-    monkeypatch.setattr(poke, "client", lambda: away)
-    poker = poke.Poker()
+    monkeypatch.setattr(wakeup, "client", lambda: away)
+    poker = wakeup.Poker()
     poker.ask()
     deadline = time.monotonic() + PATIENCE
     while not poker._circuit.away():

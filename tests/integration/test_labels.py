@@ -21,8 +21,8 @@ from django.utils.text import capfirst
 from django.utils.translation import templatize
 from pytest_django import DjangoDbBlocker
 
-from exchange.approvals.kinds import kinds
-from exchange.members import labels
+from exchange.platform.approvals.kinds import kinds
+from exchange.platform.members import labels
 from risk.backoffice.surveillance import _thresholds
 from risk.detectors.thresholds import KINDS
 from risk.models import SurveillanceRule

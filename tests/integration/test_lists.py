@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
-from exchange import browse
-from exchange.members.models import Institution, Role
+from exchange.base.admin import keyset
+from exchange.platform.members.models import Institution, Role
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
 from trading.backoffice import order_search, order_timeline
@@ -127,7 +127,7 @@ def test_what_takes_too_long_is_stopped_and_said(operator: Client, monkeypatch: 
     def slow(self: Any, request: Any, queryset: Any, term: str) -> Any:
         return queryset.extra(where=["pg_sleep(5) IS NULL"]), False
 
-    monkeypatch.setattr(browse, "PATIENCE", 0.05)
+    monkeypatch.setattr(keyset, "PATIENCE", 0.05)
     monkeypatch.setattr(OrderAdmin, "get_search_results", slow)
     answer = operator.get(address(Order, "changelist") + "?q=x")
     assert answer.status_code == 200

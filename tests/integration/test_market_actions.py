@@ -14,10 +14,10 @@ from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import reverse
 
-from exchange.approvals import requests
-from exchange.approvals.models import Approval
-from exchange.audit.models import Record
-from exchange.members.models import Institution, Role, User
+from exchange.platform.approvals import requests
+from exchange.platform.approvals.models import Approval
+from exchange.platform.audit.models import Record
+from exchange.platform.members.models import Institution, Role, User
 from matching import stream
 from matching.models import SymbolGroup
 from tests.market import GROUP, SYMBOL, Desk, eventually, open_desk, running, sql

@@ -15,7 +15,7 @@ from decimal import Decimal
 import pytest
 from django.db import IntegrityError, transaction
 
-from exchange.database import connect
+from exchange.base.database import connect
 from exchange.embedded.stack import PROJECT
 from matching import stream
 from matching.codec import Envelope

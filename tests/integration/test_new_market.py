@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from exchange.members.models import User
+from exchange.platform.members.models import User
 from matching import stream
 from matching.core.types import Side
 from matching.models import Checkpoint

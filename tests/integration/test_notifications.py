@@ -22,19 +22,29 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-import exchange.redis
-from exchange import ids
+import exchange.base.redis
+from exchange.base import ids
+from exchange.base.times import now_text
 from exchange.embedded.stack import PROJECT
-from exchange.events import event, handled, schema
-from exchange.events.event import Event, Poison
-from exchange.events.models import OutboxEvent
-from exchange.events.topics import ACCOUNTS, ORDERS
-from exchange.members import devices, session, tokens
-from exchange.members.models import Institution, KnownDevice, User
-from exchange.notifications import feed, handlers, post, preferences, selectors, sender, tasks, tell
-from exchange.notifications.kinds import DEFAULTS, Channel, Kind
-from exchange.notifications.mail import Mail
-from exchange.notifications.models import (
+from exchange.platform.events import event, exactly_once, schema
+from exchange.platform.events.event import Event, Poison
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.events.topics import ACCOUNTS, ORDERS
+from exchange.platform.members import authentication, devices, tokens
+from exchange.platform.members.models import Institution, KnownDevice, User
+from exchange.platform.notifications import (
+    delivery_queue,
+    feed,
+    handlers,
+    preferences,
+    selectors,
+    sender,
+    tasks,
+    writer,
+)
+from exchange.platform.notifications.kinds import DEFAULTS, Channel, Kind
+from exchange.platform.notifications.mail import Mail
+from exchange.platform.notifications.models import (
     Delivery,
     Letterhead,
     Notification,
@@ -42,10 +52,9 @@ from exchange.notifications.models import (
     TextTemplate,
     UserContact,
 )
-from exchange.notifications.preferences import Preferences
-from exchange.notifications.sender import Sender
-from exchange.notifications.sms import ConsoleSms, HttpSms
-from exchange.times import now_text
+from exchange.platform.notifications.preferences import Preferences
+from exchange.platform.notifications.sender import Sender
+from exchange.platform.notifications.sms import ConsoleSms, HttpSms
 from tests.providers import MailServer, SmsServer, mail_server, sms_server
 from tests.staff import signed_in, staff
 from trading.ledger.accounts import deposit
@@ -63,8 +72,8 @@ SHORT = 1.0  # seconds, for what never answers
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    session.forget()
-    exchange.redis.client().flushdb()
+    authentication.forget()
+    exchange.base.redis.client().flushdb()
 
 
 @pytest.fixture
@@ -128,7 +137,7 @@ def handle(*events: Event) -> None:
         "DEPOSITED": handlers.deposits,
         "SIGNED_IN": handlers.sign_ins,
     }
-    handled.handle("notifications", [(of_type[each.event_type], each) for each in events])
+    exactly_once.handle("notifications", [(of_type[each.event_type], each) for each in events])
 
 
 def outbox(event_type: str) -> list[Event]:
@@ -255,7 +264,7 @@ def test_security_comes_by_email_even_past_the_services(user: User) -> None:
 
 def test_one_who_trades_all_day_gets_a_digest(user: User, smtp: MailServer) -> None:
     """Twenty an hour one by one; security has its own allowance."""
-    most = tell.SINGLE_AN_HOUR
+    most = writer.SINGLE_AN_HOUR
     handle(*(order(user, "FILLED") for _ in range(most - 1)))
     handle(*(order(user, "FILLED") for _ in range(4)))
     handle(new_device(user))
@@ -277,7 +286,7 @@ def test_one_who_trades_all_day_gets_a_digest(user: User, smtp: MailServer) -> N
 
 @lasting
 def test_the_feed_is_told_after_the_commit_and_not_without_one(user: User) -> None:
-    with exchange.redis.connect(socket_timeout=PATIENCE).pubsub(ignore_subscribe_messages=True) as heard:
+    with exchange.base.redis.connect(socket_timeout=PATIENCE).pubsub(ignore_subscribe_messages=True) as heard:
         heard.subscribe(feed.CHANNEL)
         heard.get_message(timeout=PATIENCE)
         with transaction.atomic():
@@ -639,7 +648,7 @@ def test_killed_while_it_sends_it_never_sends_again(user: User, gateway: SmsServ
             sys.executable,
             "-c",
             "import django, threading; django.setup()\n"
-            "from exchange.notifications import sender; sender.start(); threading.Event().wait()",
+            "from exchange.platform.notifications import sender; sender.start(); threading.Event().wait()",
         ],
         cwd=PROJECT,
         env={
@@ -658,7 +667,7 @@ def test_killed_while_it_sends_it_never_sends_again(user: User, gateway: SmsServ
     send(Channel.SMS, HttpSms(gateway.url, ""))
     assert len(gateway.messages) == 1
     assert tasks.tidy()["unknown"] == 0, "it may still be on its way"
-    Delivery.objects.update(claimed_at=datetime.now(UTC) - post.SENT_BY)
+    Delivery.objects.update(claimed_at=datetime.now(UTC) - delivery_queue.SENT_BY)
     assert tasks.tidy()["unknown"] == 1
     send(Channel.SMS, HttpSms(gateway.url, ""))
     assert len(gateway.messages) == 1
@@ -668,7 +677,7 @@ def test_killed_while_it_sends_it_never_sends_again(user: User, gateway: SmsServ
 @lasting
 def test_two_senders_never_take_the_same(user: User, gateway: SmsServer) -> None:
     want(user, Kind.ORDER_FILLED, Channel.SMS)
-    handle(*(order(user, "FILLED") for _ in range(tell.SINGLE_AN_HOUR)))
+    handle(*(order(user, "FILLED") for _ in range(writer.SINGLE_AN_HOUR)))
 
     def run() -> None:
         send(Channel.SMS, HttpSms(gateway.url, ""))
@@ -680,12 +689,12 @@ def test_two_senders_never_take_the_same(user: User, gateway: SmsServer) -> None
     for thread in threads:
         thread.join()
     references = [each["reference"] for each in gateway.messages]
-    assert len(references) == len(set(references)) == tell.SINGLE_AN_HOUR
+    assert len(references) == len(set(references)) == writer.SINGLE_AN_HOUR
 
 
 def test_what_is_old_is_given_up_and_forgotten(user: User) -> None:
     handle(order(user, "FILLED"), new_device(user))
-    long_ago, yesterday = (datetime.now(UTC) - each for each in (post.KEPT, post.LATEST))
+    long_ago, yesterday = (datetime.now(UTC) - each for each in (delivery_queue.KEPT, delivery_queue.LATEST))
     filled, device = Notification.objects.order_by("id")
     Delivery.objects.filter(notification=device).update(id=ids.floor(yesterday - timedelta(seconds=1)))
     Notification.objects.filter(pk=filled.pk).delete()

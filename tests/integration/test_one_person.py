@@ -12,11 +12,11 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from exchange.approvals import requests, roles
-from exchange.approvals.models import Approval
-from exchange.audit.models import Record
-from exchange.members import enrolment, second_factor
-from exchange.members.models import Authenticator, Institution, Role, User
+from exchange.platform.approvals import requests, roles
+from exchange.platform.approvals.models import Approval
+from exchange.platform.audit.models import Record
+from exchange.platform.members import enrolment, second_factor
+from exchange.platform.members.models import Authenticator, Institution, Role, User
 from tests.staff import PASSWORD, signed_in, staff, totp
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from exchange import ids, partitions
-from exchange.partitions import AHEAD
+from exchange.base import ids, partitions
+from exchange.base.partitions import AHEAD
 from trading.models import Order, Transaction
 from trading.models.partitions import TABLES
 

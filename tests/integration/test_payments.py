@@ -20,19 +20,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import DjangoDbBlocker
 
-from exchange.approvals import requests as approvals
-from exchange.approvals.models import Approval
-from exchange.audit.models import Record
-from exchange.events import event, handled, schema
-from exchange.events.models import OutboxEvent
-from exchange.ids import uuid7
-from exchange.kyc import decisions as kyc
-from exchange.kyc import level_changes
-from exchange.kyc.models import KycLevel
-from exchange.members import persons
-from exchange.members.models import Institution, Role, User
-from exchange.notifications import handlers
-from exchange.notifications.models import Notification
+from exchange.base.ids import uuid7
+from exchange.platform.approvals import requests as approvals
+from exchange.platform.approvals.models import Approval
+from exchange.platform.audit.models import Record
+from exchange.platform.events import event, exactly_once, schema
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.kyc import decisions as kyc
+from exchange.platform.kyc import level_changes
+from exchange.platform.kyc.models import KycLevel
+from exchange.platform.members import personal_data
+from exchange.platform.members.models import Institution, Role, User
+from exchange.platform.notifications import handlers
+from exchange.platform.notifications.models import Notification
 from risk.pretrade import kill_switch
 from tests.market import PATIENCE, Desk, lasting_desk, sql
 from tests.staff import staff
@@ -121,7 +121,7 @@ def test_a_withdrawal_from_request_to_end(desk: Desk, admin: User) -> None:
     assert desk.house("CUSTODY", "USDT")[0] == custody + Decimal("250.5")
     assert Record.objects.filter(resource=f"withdrawal/{asked.pk}", actor=str(admin.pk)).count() == 3
     row = Withdrawal.objects.get(pk=asked.pk)
-    assert persons.unseal(user, row.party, row.place) == IBAN and IBAN not in row.party
+    assert personal_data.unseal(user, row.party, row.place) == IBAN and IBAN not in row.party
     assert (row.state, row.held, row.reference) == ("COMPLETED", 0, "SWIFT-1")
     assert row.approved_by == row.decided_by == admin
     booked = Posting.objects.filter(transaction_id=str(done.transaction_id)).values_list("amount", flat=True)
@@ -358,7 +358,7 @@ def test_an_institution_may_have_levels_of_its_own(desk: Desk) -> None:
 
 
 def test_who_is_not_identified_places_no_orders(desk: Desk) -> None:
-    from exchange.database import own_connection
+    from exchange.base.database import own_connection
     from risk.pretrade import gate  # the process's own rules
     from trading.orders import candidates
     from trading.orders.pretrade import judged
@@ -583,7 +583,7 @@ def test_the_user_is_told_of_the_request_and_of_its_end(desk: Desk, admin: User)
     rows = OutboxEvent.objects.filter(key=user, message__contains="WITHDRAWAL_STATUS_CHANGED").order_by("id")
     events_of = [event.read(row.topic, row.key.encode(), row.message.encode()) for row in rows]
     for _ in range(2):  # told again, nobody is told twice
-        handled.handle("notifications", [(handlers.withdrawals, each) for each in events_of])
+        exactly_once.handle("notifications", [(handlers.withdrawals, each) for each in events_of])
     told = Notification.objects.filter(user_id=user, kind="WITHDRAWAL").order_by("id")
     assert [each.data["state"] for each in told] == ["REQUESTED", "REJECTED"]
     assert told[1].data["reason"] == "unknown bank"

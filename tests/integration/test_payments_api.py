@@ -13,9 +13,9 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
-from exchange.env import env
-from exchange.members import tokens
-from exchange.members.models import Institution, Role, User
+from exchange.base.env import env
+from exchange.platform.members import tokens
+from exchange.platform.members.models import Institution, Role, User
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
 from trading.api import payments

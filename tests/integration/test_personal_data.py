@@ -24,17 +24,17 @@ from django.db import IntegrityError, connection
 from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
-from exchange import rotation, sealed
-from exchange.audit.models import Record
-from exchange.env import Environment, data_keys, env
-from exchange.kyc import decisions as kyc
-from exchange.kyc import selectors
-from exchange.kyc.models import KycDocument, KycProfile
-from exchange.members import persons
-from exchange.members.models import Institution, KnownDevice, PersonKey, Role, User
-from exchange.notifications import preferences
-from exchange.notifications.models import UserContact
-from exchange.sealed import Unreadable
+from exchange.base import encryption, key_rotation
+from exchange.base.encryption import Unreadable
+from exchange.base.env import Environment, data_keys, env
+from exchange.platform.audit.models import Record
+from exchange.platform.kyc import decisions as kyc
+from exchange.platform.kyc import selectors
+from exchange.platform.kyc.models import KycDocument, KycProfile
+from exchange.platform.members import personal_data
+from exchange.platform.members.models import Institution, KnownDevice, PersonKey, Role, User
+from exchange.platform.notifications import preferences
+from exchange.platform.notifications.models import UserContact
 from tests.market import Desk, lasting_desk, sql
 from tests.staff import signed_in, staff
 from trading.models import Order, Posting, Withdrawal
@@ -79,12 +79,12 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Sets EXCHANGE_DATA_KEYS."""
 
     def given(*names: str) -> None:
-        monkeypatch.setattr(sealed, "env", env.model_copy(update={"exchange_data_keys": ",".join(names)}))
-        sealed.forget()
+        monkeypatch.setattr(encryption, "env", env.model_copy(update={"exchange_data_keys": ",".join(names)}))
+        encryption.forget()
 
     yield given
     monkeypatch.undo()
-    sealed.forget()
+    encryption.forget()
 
 
 def stored(table: str, column: str, user: User) -> str:
@@ -96,17 +96,17 @@ def stored(table: str, column: str, user: User) -> str:
 
 
 def test_what_is_sealed_opens_in_its_place_alone() -> None:
-    first, second = sealed.seal("çok gizli", PLACE), sealed.seal("çok gizli", PLACE)
+    first, second = encryption.seal("çok gizli", PLACE), encryption.seal("çok gizli", PLACE)
     assert first != second, "equal values must not look equal"
     assert "gizli" not in first
-    assert sealed.unseal(first, PLACE) == "çok gizli"
+    assert encryption.unseal(first, PLACE) == "çok gizli"
     changed = first[:-4] + ("AAAA" if first[-4:] != "AAAA" else "BBBB")
     for broken, place in ((first, "table.other"), (changed, PLACE), ("local:!", PLACE), ("local:", PLACE)):
         with pytest.raises(Unreadable, match=place):
-            sealed.unseal(broken, place)
+            encryption.unseal(broken, place)
     with pytest.raises(Unreadable, match="EXCHANGE_DATA_KEYS does not have"):
-        sealed.unseal("gone:AAAA", PLACE)
-    assert sealed.seal("", PLACE) == sealed.unseal("", PLACE) == ""
+        encryption.unseal("gone:AAAA", PLACE)
+    assert encryption.seal("", PLACE) == encryption.unseal("", PLACE) == ""
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_column_is_plain_in_python_and_sealed_in_the_database(user: User) -> N
 
 
 def test_phones_of_before_are_sealed_by_the_migration(user: User) -> None:
-    module = import_module("exchange.notifications.migrations.0002_sealed_phone")
+    module = import_module("exchange.platform.notifications.migrations.0002_sealed_phone")
     UserContact.objects.all().delete()
     UserContact.objects.create(user=user)
     sql("UPDATE notifications_usercontact SET phone = '+4915112345678' WHERE user_id = %s", user.pk)
@@ -181,7 +181,7 @@ def column(document: Any, place: str) -> Any:
 
 
 def test_every_sealed_column_is_known_to_rotation() -> None:
-    places = {each.place for each in rotation.columns()}
+    places = {each.place for each in key_rotation.columns()}
     assert {
         "notifications_usercontact.phone",
         "kyc_kycprofile.name",
@@ -201,7 +201,7 @@ def test_all_is_sealed_anew_and_the_old_key_can_go(
     kyc.identify(
         user, name="Ada", birth_date=date(1990, 1, 2), identity_number=NUMBER, by=officer, trace_id="t"
     )
-    destination = persons.seal(user.pk, "TR33", "somewhere")
+    destination = personal_data.seal(user.pk, "TR33", "somewhere")
     keys(new, old)
     assert UserContact.objects.get(pk=user.pk).phone == PHONE, "all keys read"
     assert selectors.with_identity(NUMBER, desk.institution.pk) == user, "and find"
@@ -223,7 +223,7 @@ def test_all_is_sealed_anew_and_the_old_key_can_go(
     profile = KycProfile.objects.get(pk=user.pk)
     assert (profile.name, profile.birth_date, profile.identity_number) == ("Ada", "1990-01-02", NUMBER)
     assert selectors.with_identity(NUMBER, desk.institution.pk) == user
-    assert persons.unseal(user.pk, destination, "somewhere") == "TR33"
+    assert personal_data.unseal(user.pk, destination, "somewhere") == "TR33"
     code, document = run("rotate_keys")
     assert [each["old"] for each in document["columns"]] == [0] * len(document["columns"])
     KycProfile.objects.filter(pk=user.pk).delete()
@@ -259,20 +259,20 @@ def test_a_rotation_that_is_killed_goes_on(
         member = User.objects.create_user(f"many{next(_names)}@test.exchange")
         UserContact.objects.create(user=member, phone=PHONE)
     keys(key("next"))
-    monkeypatch.setattr(rotation, "BATCH", 2)
-    real, calls = rotation._write, itertools.count(1)
+    monkeypatch.setattr(key_rotation, "BATCH", 2)
+    real, calls = key_rotation._write, itertools.count(1)
 
     def dies(*given: Any) -> None:
         if next(calls) == 4:
             raise KeyboardInterrupt
         real(*given)
 
-    monkeypatch.setattr(rotation, "_write", dies)
+    monkeypatch.setattr(key_rotation, "_write", dies)
     with pytest.raises(KeyboardInterrupt):
         run("rotate_keys")
     count = "SELECT count(*) FROM notifications_usercontact WHERE phone LIKE 'next:%%'"
     assert sql(count) == [(2,)], "whole batches stay"
-    monkeypatch.setattr(rotation, "_write", real)
+    monkeypatch.setattr(key_rotation, "_write", real)
     code, document = run("rotate_keys")
     assert (code, column(document, "notifications_usercontact.phone")["old"]) == (0, 3)
     assert sql(count) == [(5,)]
@@ -283,10 +283,10 @@ def test_a_value_that_is_written_meanwhile_is_not_lost(user: User, keys: Callabl
     UserContact.objects.all().delete()
     UserContact.objects.create(user=user, phone=PHONE)
     keys(key("later"))
-    (wanted,) = [each for each in rotation.columns() if each.place == "notifications_usercontact.phone"]
-    ((pk, text),) = rotation._batch(wanted, None)
+    (wanted,) = [each for each in key_rotation.columns() if each.place == "notifications_usercontact.phone"]
+    ((pk, text),) = key_rotation._batch(wanted, None)
     UserContact.objects.update(phone="+4915112345678")
-    rotation._write(wanted, pk, text, PHONE)
+    key_rotation._write(wanted, pk, text, PHONE)
     assert UserContact.objects.get(pk=user.pk).phone == "+4915112345678"
     UserContact.objects.all().delete()
 
@@ -458,7 +458,7 @@ def test_erasing_leaves_the_records_and_no_person(desk: Desk, officer: User) -> 
     )
     assert before == after, "records stay, byte by byte"
     row = Withdrawal.objects.filter(user=user)[0]
-    assert persons.unseal(user.pk, row.party, row.place) == persons.ERASED
+    assert personal_data.unseal(user.pk, row.party, row.place) == personal_data.ERASED
     profile = KycProfile.objects.get(user=user)
     assert (profile.name, profile.identity_number, profile.identity_digest, profile.state) == (
         "",
@@ -536,7 +536,7 @@ def test_two_who_make_a_persons_key_at_once_use_the_same(user: User) -> None:
     def seal() -> None:
         try:
             barrier.wait(20)
-            sealed_texts.append(persons.seal(user.pk, "TR33", "here"))
+            sealed_texts.append(personal_data.seal(user.pk, "TR33", "here"))
         finally:
             connection.close()
 
@@ -545,9 +545,9 @@ def test_two_who_make_a_persons_key_at_once_use_the_same(user: User) -> None:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert [persons.unseal(user.pk, text, "here") for text in sealed_texts] == ["TR33"] * 4
+    assert [personal_data.unseal(user.pk, text, "here") for text in sealed_texts] == ["TR33"] * 4
     with pytest.raises(Unreadable):
-        persons.unseal(user.pk, sealed_texts[0], "there")
-    assert persons.shred(user.pk)
-    assert persons.unseal(user.pk, sealed_texts[0], "here") == persons.ERASED
+        personal_data.unseal(user.pk, sealed_texts[0], "there")
+    assert personal_data.shred(user.pk)
+    assert personal_data.unseal(user.pk, sealed_texts[0], "here") == personal_data.ERASED
     assert erasure.DOMAIN == "erased.invalid"

@@ -17,10 +17,10 @@ from django.core.management import CommandError, call_command
 from django.db import connections, transaction
 from django.utils import timezone
 
-from exchange.events import handled
-from exchange.events.event import Event, Poison, read
-from exchange.ids import uuid7
-from exchange.redis import client
+from exchange.base.ids import uuid7
+from exchange.base.redis import client
+from exchange.platform.events import exactly_once
+from exchange.platform.events.event import Event, Poison, read
 from marketdata.models import Candle
 from risk import event_handlers, tasks
 from risk.cases import workflow
@@ -47,7 +47,7 @@ def events(topic: str = "trade.events") -> list[Event]:
 
 
 def consume(some: list[Event]) -> int:
-    return handled.handle("surveillance", [(event_handlers.traded, event) for event in some])
+    return exactly_once.handle("surveillance", [(event_handlers.traded, event) for event in some])
 
 
 def position(user: str, symbol: str = SYMBOL) -> Position:
@@ -251,10 +251,10 @@ def test_what_has_no_price_is_tried_again_soon(desk: Desk) -> None:
 def test_a_deposit_makes_a_portfolio_due(desk: Desk) -> None:
     user = desk.user(USDT="100")
     event = Event("DEPOSITED", uuid7(), 1, "", "t", {"user_id": user}, "account.events", user)
-    handled.handle("surveillance", [(event_handlers.deposited, event)])
+    exactly_once.handle("surveillance", [(event_handlers.deposited, event)])
     soon = Portfolio.objects.get(user_id=user).due_at
     assert timezone.now() < soon < timezone.now() + timedelta(seconds=11)
-    handled.handle(
+    exactly_once.handle(
         "surveillance", [(event_handlers.deposited, msgspec.structs.replace(event, event_id=uuid7()))]
     )
     assert Portfolio.objects.get(user_id=user).due_at == soon  # sooner is not needed

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
+from exchange.base.redis import connect as connect_redis
 from exchange.celery import app
-from exchange.platform.management.commands.prices import Poke
-from exchange.redis import connect as connect_redis
+from exchange.operations.management.commands.prices import Poke
 from marketdata.models import Price
 from marketdata.prices import link, poll, quotes, service
 from marketdata.prices.publisher import ALIVE_KEY, KEEP, MOVED, POKED, STOP_PRICES

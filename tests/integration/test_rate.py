@@ -9,20 +9,20 @@ from collections.abc import Iterator
 
 import pytest
 
-import exchange.redis
-from exchange.env import env
-from exchange.ids import uuid7
-from exchange.members import rate
-from exchange.members.session import Member
-from exchange.redis import RETRY_AFTER, Circuit, connect
+import exchange.base.redis
+from exchange.base.env import env
+from exchange.base.ids import uuid7
+from exchange.base.redis import RETRY_AFTER, Circuit, connect
+from exchange.platform.members import rate_limit
+from exchange.platform.members.authentication import Member
 
 
 def member(order_rate: int) -> Member:
     return Member(uuid7(), None, "TRADER", frozenset(), order_rate)
 
 
-def spend(trader: Member, cost: int) -> rate.Allowance:
-    (allowance,) = rate.spend([rate.Spending(trader, cost)])
+def spend(trader: Member, cost: int) -> rate_limit.Allowance:
+    (allowance,) = rate_limit.spend([rate_limit.Spending(trader, cost)])
     return allowance
 
 
@@ -41,11 +41,11 @@ def closed_port() -> int:
 
 def use_redis_at(port: int, monkeypatch: pytest.MonkeyPatch) -> Circuit:
     monkeypatch.setattr(
-        exchange.redis, "env", env.model_copy(update={"redis_url": f"redis://127.0.0.1:{port}/0"})
+        exchange.base.redis, "env", env.model_copy(update={"redis_url": f"redis://127.0.0.1:{port}/0"})
     )
     elsewhere, circuit = connect(), Circuit()
-    monkeypatch.setattr(rate, "client", lambda: elsewhere)
-    monkeypatch.setattr(rate, "_circuit", circuit)
+    monkeypatch.setattr(rate_limit, "client", lambda: elsewhere)
+    monkeypatch.setattr(rate_limit, "_circuit", circuit)
     return circuit
 
 
@@ -72,8 +72,8 @@ def test_a_batch_above_the_rate_is_refused_even_if_nothing_was_spent() -> None:
 
 def test_what_is_spent_together_counts_as_one_after_the_other() -> None:
     trader, other = member(10), member(10)
-    together = [rate.Spending(trader, 8), rate.Spending(other, 8), rate.Spending(trader, 8)]
-    assert [allowance.allowed for allowance in rate.spend(together)] == [True, True, False]
+    together = [rate_limit.Spending(trader, 8), rate_limit.Spending(other, 8), rate_limit.Spending(trader, 8)]
+    assert [allowance.allowed for allowance in rate_limit.spend(together)] == [True, True, False]
 
 
 def test_the_bucket_fills_at_its_rate() -> None:
@@ -89,7 +89,7 @@ def test_traders_do_not_share_a_bucket_and_processes_do() -> None:
     trader, other = member(5), member(5)
     assert spend(trader, 5).allowed
     assert spend(other, 5).allowed
-    elsewhere = connect().register_script(rate._TAKE)
+    elsewhere = connect().register_script(rate_limit._TAKE)
     taken, _ = elsewhere(keys=[f"rate:orders:{trader.user_id}"], args=[200_000, 1_000_000])
     assert not taken
 

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoDbBlocker
 
-from exchange.members.models import Institution, User
+from exchange.platform.members.models import Institution, User
 from tests.market import Desk, lasting_desk, sql, unguarded
 from trading.books.bank_statement import name
 from trading.ledger.accounts import deposit

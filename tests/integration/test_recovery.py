@@ -16,9 +16,9 @@ from django.db import IntegrityError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from exchange.database import connect
-from exchange.env import env
-from exchange.redis import Circuit
+from exchange.base.database import connect
+from exchange.base.env import env
+from exchange.base.redis import Circuit
 from matching import stream
 from matching.codec import Envelope
 from matching.core.state import state_hash

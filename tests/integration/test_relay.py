@@ -20,15 +20,16 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from exchange import partitions
-from exchange.database import connect
+from exchange.base import partitions
+from exchange.base.database import connect
+from exchange.base.partitions import Partitioned
 from exchange.embedded.broker import MockCluster
 from exchange.embedded.stack import PROJECT
-from exchange.events import floor, kafka, outbox, relay, repair, retention, selectors
-from exchange.events.models import OutboxEvent
-from exchange.events.relay import TRIES, Relay
-from exchange.events.sender import Sender
-from exchange.partitions import Partitioned
+from exchange.operations import event_repair
+from exchange.platform.events import kafka, low_watermark, outbox, relay, retention, selectors
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.events.relay import TRIES, Relay
+from exchange.platform.events.sender import Sender
 from tests import commands
 from tests.kafka import SECONDS, Cluster, Reader, Seen, cluster, firsts
 
@@ -46,7 +47,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_DELAY", "FIRST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(relay, name, 0.01)
     monkeypatch.setattr(relay, "LONGEST_DELAY", 0.0)
-    monkeypatch.setattr("exchange.events.sender.PATIENCE", 1.0)
+    monkeypatch.setattr("exchange.platform.events.sender.PATIENCE", 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_a_refused_event_holds_back_its_key_and_nobody_else(
 
     shorter = outbox.message("COUNTED", {"number": 2}, trace_id="t")
     OutboxEvent.objects.filter(id=failed.id).update(message=shorter)
-    assert repair.retry([failed.id], actor="op") == [failed.id]
+    assert event_repair.retry([failed.id], actor="op") == [failed.id]
     add("bea", 5)
     drain(one)
     reader.until(lambda _: of(reader, "bea") == {"bea": [1, 2, 3, 4, 5]})
@@ -165,7 +166,7 @@ def test_an_event_that_is_given_up_lets_the_later_ones_go(make: Callable[[], Rel
     (refused,) = rows(tries__gt=0)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE events_relayposition SET floor = %s", [refused.id + 2])
-    assert repair.discard([refused.id, refused.id + 1], actor="op") == [refused.id]
+    assert event_repair.discard([refused.id, refused.id + 1], actor="op") == [refused.id]
     assert drain(one) == 3  # one of them for audit.logs
     reader = Reader(broker.brokers, ORDERS)
     reader.until(lambda _: of(reader, "cat") == {"cat": [2, 3]})
@@ -223,7 +224,7 @@ def test_a_cluster_that_is_away_is_no_events_fault(make: Callable[[], Relay], br
     broker.start()
     until_answered(one)
     assert rows(published_at=None) == []
-    assert repair.republish(datetime.now(UTC) - timedelta(minutes=1), actor="op") == 5
+    assert event_repair.republish(datetime.now(UTC) - timedelta(minutes=1), actor="op") == 5
     drain(one)
     reader = Reader(broker.brokers, ORDERS)
     reader.until(lambda _: sorted(of(reader, "eve")["eve"]) == [1, 2, 3, 4, 5] if reader.seen else False)
@@ -295,7 +296,7 @@ def test_a_relay_that_stands_still_loses_the_word(make: Callable[[], Relay]) -> 
     assert still._connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("30s",)
     still._connection.execute("SET idle_in_transaction_session_timeout = '100ms'")
     still._connection.execute("BEGIN")
-    assert floor.Floor().take(still._connection) is not None
+    assert low_watermark.Floor().take(still._connection) is not None
     add("jan", 2)
     deadline = time.monotonic() + SECONDS
     while not other.batch():
@@ -310,11 +311,11 @@ LOOP = """
 import os, django
 django.setup()
 from exchange import partitions
-from exchange.database import connect
-from exchange.events import kafka
-from exchange.events.relay import Relay
-from exchange.events.sender import Sender
-from exchange.partitions import Partitioned
+from exchange.base.database import connect
+from exchange.platform.events import kafka
+from exchange.platform.events.relay import Relay
+from exchange.platform.events.sender import Sender
+from exchange.base.partitions import Partitioned
 one = Relay(lambda: connect("test relay"), Sender(kafka.producer))
 while True:
     one.batch()
@@ -346,7 +347,7 @@ def test_the_floor_rises_and_no_late_commit_is_missed(
     make: Callable[[], Relay], broker: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("STEP", "LAG"):
-        monkeypatch.setattr(floor, name, 0.0)
+        monkeypatch.setattr(low_watermark, name, 0.0)
     one = make()
 
     def position() -> int:
@@ -400,7 +401,7 @@ def test_whole_partitions_go_once_all_of_them_is_published_long_enough(
     # The first event came before there was a partition for it.
     assert [each.id for each in rows()[:2]] == [first_id, first_id + 29]
     assert third not in retention.drop_published()  # one of its events is not through
-    repair.discard([refused.id], actor="op")
+    event_repair.discard([refused.id], actor="op")
     drain(one)
     OutboxEvent.objects.exclude(published_at=None).update(published_at="2020-01-01T00:00:00Z")
     assert retention.drop_published() == [third]

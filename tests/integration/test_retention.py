@@ -16,12 +16,12 @@ from django.core.management import call_command
 from django.db import transaction
 from msgspec import msgpack, structs
 
-from exchange import ids
-from exchange.audit import sealing
-from exchange.audit.log import record
-from exchange.kyc.models import KycProfile
-from exchange.members.models import KnownDevice, User
-from exchange.partitions import Partitioned
+from exchange.base import ids
+from exchange.base.partitions import Partitioned
+from exchange.platform.audit import sealing
+from exchange.platform.audit.log import record
+from exchange.platform.kyc.models import KycProfile
+from exchange.platform.members.models import KnownDevice, User
 from matching.codec import decode_envelopes
 from tests.market import Desk, open_desk, sql, unguarded
 from trading.models.partitions import TABLES

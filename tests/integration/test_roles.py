@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from exchange.embedded.stack import PROJECT
-from exchange.members import enrolment, roles_page, second_factor
-from exchange.members.models import Institution, Role, User
-from exchange.members.roles import GRANTS, PLATFORM_ONLY, granted
+from exchange.platform.members import enrolment, roles_page, second_factor
+from exchange.platform.members.models import Institution, Role, User
+from exchange.platform.members.roles import GRANTS, PLATFORM_ONLY, granted
 from tests.staff import staff, totp
 
 pytestmark = pytest.mark.django_db

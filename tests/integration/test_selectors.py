@@ -15,7 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
-from exchange import ids
+from exchange.base import ids
 from marketdata.orderbook import queries as marketdata
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from django.db import connections
 
-from exchange.database import connect, own_connection
-from exchange.ids import uuid7
+from exchange.base.database import connect, own_connection
+from exchange.base.ids import uuid7
 from matching.codec import Envelope
 from matching.core.commands import Cancel
 from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce

@@ -15,10 +15,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from exchange.base.env import env
 from exchange.celery import app
-from exchange.env import env
-from exchange.members import enrolment, installation, second_factor, staff_login, staff_sessions
-from exchange.members.models import (
+from exchange.platform.members import demo_mode, enrolment, second_factor, staff_login, staff_sessions
+from exchange.platform.members.models import (
     Authenticator,
     DemoMark,
     Institution,
@@ -86,7 +86,7 @@ def test_without_a_phone_it_is_enrolled_and_the_code_signs_in(dealer: User) -> N
 
 def test_the_demo_can_be_entered_without_a_phone(dealer: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """As README says it: the command shows the code, from the first sign-in on."""
-    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
+    monkeypatch.setattr(demo_mode, "env", env.model_copy(update={"exchange_demo": True}))
     DemoMark.objects.create()
     client = Client()
     assert password(client, dealer.email)["Location"].startswith(PHONE)
@@ -95,7 +95,7 @@ def test_the_demo_can_be_entered_without_a_phone(dealer: User, monkeypatch: pyte
     call_command("second_factor", dealer.email, "--show", stdout=shown)
     done = client.post(PHONE, {"code": shown.getvalue().strip(), "next": INSIDE})
     assert done["Location"] == INSIDE and inside(client)
-    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": False}))
+    monkeypatch.setattr(demo_mode, "env", env.model_copy(update={"exchange_demo": False}))
     with pytest.raises(CommandError, match="demo mode"):
         call_command("second_factor", dealer.email, "--show")
 
@@ -180,7 +180,7 @@ def test_nothing_is_inside_without_the_code(dealer: User) -> None:
         assert client.get(page)["Location"].startswith(LOGIN)
     assert client.get(PHONE)["Location"].startswith(CODE), "who has a phone is not shown another secret"
     forced = Client()
-    forced.force_login(dealer, backend="exchange.members.backends.RoleBackend")
+    forced.force_login(dealer, backend="exchange.platform.members.backends.RoleBackend")
     assert not inside(forced)
 
 

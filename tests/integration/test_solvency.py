@@ -18,10 +18,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import DjangoDbBlocker
 
-from exchange.audit.models import Record
 from exchange.embedded.stack import PROJECT
-from exchange.members import session, tokens
-from exchange.members.models import Institution, User
+from exchange.platform.audit.models import Record
+from exchange.platform.members import authentication, tokens
+from exchange.platform.members.models import Institution, User
 from tests.market import Desk, lasting_desk, sql, unguarded
 from trading.books import merkle, signing, solvency
 from trading.ledger.accounts import deposit
@@ -64,7 +64,7 @@ def folder(users: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> P
 
 def ask(user: str) -> Any:
     """GET /api/v1/solvency as this user."""
-    session.forget()
+    authentication.forget()
     token = tokens.access(User.objects.get(pk=user))
     answer = Client().get("/api/v1/solvency", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200, answer.content

@@ -12,7 +12,7 @@ import pytest
 import redis
 from django.db import connections
 
-from exchange.database import connect, own_connection
+from exchange.base.database import connect, own_connection
 from matching.codec import Envelope
 from matching.core.commands import Trigger
 from matching.core.types import MarketStatus, Side

@@ -13,9 +13,9 @@ from asgiref.sync import async_to_sync
 from channels.testing import HttpCommunicator, WebsocketCommunicator
 
 from exchange.asgi import application
-from exchange.members import session, tokens
-from exchange.members.models import Institution, User
-from exchange.redis import client as redis_client
+from exchange.base.redis import client as redis_client
+from exchange.platform.members import authentication, tokens
+from exchange.platform.members.models import Institution, User
 from marketdata.stream import ALIVE_KEY, consumer
 from marketdata.stream import hub as hub_module
 from marketdata.stream.hub import Hub
@@ -63,7 +63,7 @@ def test_ping_is_answered() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_token_signs_in() -> None:
-    session.forget()
+    authentication.forget()
     user = User.objects.create(
         email="a@bank.example", institution=Institution.objects.create(code="bank", name="Bank")
     )

@@ -17,8 +17,8 @@ from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 
 from exchange.asgi import application
-from exchange.members import tokens
-from exchange.members.models import User
+from exchange.platform.members import tokens
+from exchange.platform.members.models import User
 from marketdata.candles.aggregate import aggregate
 from marketdata.stream import consumer, queries
 from marketdata.stream import hub as hub_module

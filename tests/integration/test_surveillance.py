@@ -20,10 +20,10 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from exchange.events import handled
-from exchange.events.event import Event, Poison, read
-from exchange.members.models import Institution, Role, User
-from exchange.platform import dispatch
+from exchange.operations import event_dispatch
+from exchange.platform.events import exactly_once
+from exchange.platform.events.event import Event, Poison, read
+from exchange.platform.members.models import Institution, Role, User
 from matching.core.types import TimeInForce
 from risk import tasks
 from risk.cases import workflow
@@ -60,9 +60,9 @@ def events() -> list[Event]:
 
 def consume() -> int:
     """All that the group `surveillance` handles, by the dispatch table; how much of it was new."""
-    table = dispatch.handlers("surveillance")
+    table = event_dispatch.handlers("surveillance")
     work = [(table[key], event) for event in events() if (key := (event.topic, event.event_type)) in table]
-    return handled.handle("surveillance", work)
+    return exactly_once.handle("surveillance", work)
 
 
 def rich(desk: Desk, count: int) -> list[str]:

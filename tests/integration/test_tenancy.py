@@ -15,9 +15,9 @@ from django.urls import URLPattern, reverse
 from django.urls.exceptions import NoReverseMatch
 from pytest_django import DjangoDbBlocker
 
-from exchange.members.models import Institution, Role, User
-from exchange.members.roles import granted
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.members.models import Institution, Role, User
+from exchange.platform.members.roles import granted
+from exchange.platform.members.tenancy import TenantAdmin
 from tests.market import lasting_desk
 from tests.staff import signed_in, staff
 from tests.tenants import Tenant, pages, settle_in
@@ -305,7 +305,7 @@ def test_choices_offer_their_own_alone(tenants: Two) -> None:
 def test_a_form_takes_no_row_of_another_institution(tenants: Two) -> None:
     oak, elm = tenants
     visitor = Visitor(Role.INSTITUTION_ADMIN, oak.institution, elm)
-    from exchange.notifications.models import TextTemplate, UserContact
+    from exchange.platform.notifications.models import TextTemplate, UserContact
     from risk.models import Block
 
     template = {"kind": "ORDER_FILLED", "channel": "EMAIL", "language": "en", "subject": "x", "body": "x"}
@@ -385,7 +385,7 @@ def test_a_trade_between_two_shows_each_its_own_side(tenants: Two) -> None:
 def test_who_has_not_signed_in_or_is_a_trader_sees_no_page(tenants: Two) -> None:
     oak, _ = tenants
     trader = Client()
-    trader.force_login(oak.user, backend="exchange.members.backends.RoleBackend")
+    trader.force_login(oak.user, backend="exchange.platform.members.backends.RoleBackend")
     for client in (Client(), trader):
         for model, page in pages().items():
             key = (oak.rows[model] or ["1"])[0] if page.tenant is not None else "1"

@@ -24,10 +24,10 @@ from django.utils.translation import templatize
 from pytest_django import DjangoDbBlocker
 
 from exchange import pages
-from exchange.env import env
-from exchange.members import branding, looks
-from exchange.members.admin import BrandForm
-from exchange.members.models import Brand, Institution, InstitutionHost, User
+from exchange.base.env import env
+from exchange.platform.members import branding, branding_rules
+from exchange.platform.members.admin import BrandForm
+from exchange.platform.members.models import Brand, Institution, InstitutionHost, User
 from exchange.terminal import session
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
@@ -279,7 +279,7 @@ def test_a_changed_look_gets_another_address(bank: Institution) -> None:
 @pytest.mark.parametrize("text", ["red", "#12345", "#1234567", "#12345g", "#fff", "#123456;}body{x:y"])
 def test_a_colour_is_a_colour_and_nothing_else(text: str) -> None:
     with pytest.raises(ValidationError):
-        looks.check_colour(text)
+        branding_rules.check_colour(text)
 
 
 @pytest.mark.parametrize(
@@ -287,12 +287,12 @@ def test_a_colour_is_a_colour_and_nothing_else(text: str) -> None:
 )
 def test_a_host_is_a_plain_name(host: str) -> None:
     with pytest.raises(ValidationError):
-        looks.check_host(host)
+        branding_rules.check_host(host)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "trade.bank-2.example"])
 def test_hosts_that_are_fine(host: str) -> None:
-    looks.check_host(host)
+    branding_rules.check_host(host)
 
 
 def webp(kind: bytes, rest: bytes) -> bytes:
@@ -310,7 +310,7 @@ WRONG = {
     "html": b"<html><script>alert(1)</script></html>",
     "cut": LOGO[:20],
     "wide": LOGO[:16] + (5000).to_bytes(4, "big") + LOGO[20:],
-    "large": LOGO + bytes(looks.MOST_BYTES),
+    "large": LOGO + bytes(branding_rules.MOST_BYTES),
     "other riff": b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(30),
     "empty": b"",
 }
@@ -318,13 +318,13 @@ WRONG = {
 
 @pytest.mark.parametrize("data", FINE)
 def test_png_and_webp_are_pictures(data: bytes) -> None:
-    looks.check_logo(data)
+    branding_rules.check_logo(data)
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_anything_else_is_no_logo(name: str) -> None:
     with pytest.raises(ValidationError):
-        looks.check_logo(WRONG[name])
+        branding_rules.check_logo(WRONG[name])
 
 
 def uploaded(file: UploadedFile) -> MultiValueDict[str, UploadedFile]:

@@ -11,14 +11,15 @@ from django.conf import settings as django_settings
 from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
-import exchange.redis
-from exchange.env import env
-from exchange.errors import Problem
-from exchange.members import api, rate, selectors, session, tokens
-from exchange.members.models import Institution, Role, User
-from exchange.members.rate import LocalBuckets
-from exchange.redis import Circuit, connect
-from exchange.redis import client as redis_client
+import exchange.base.redis
+from exchange.api import sign_in as api
+from exchange.base.env import env
+from exchange.base.http.problems import Problem
+from exchange.base.redis import Circuit, connect
+from exchange.base.redis import client as redis_client
+from exchange.platform.members import authentication, rate_limit, selectors, tokens
+from exchange.platform.members.models import Institution, Role, User
+from exchange.platform.members.rate_limit import LocalBuckets
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +29,7 @@ KEYS: dict[str, Any] = django_settings.SIMPLE_JWT
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    session.forget()
+    authentication.forget()
     redis_client().flushdb()
 
 
@@ -73,7 +74,7 @@ def test_signing_in_gives_tokens_with_the_claims(trader: User) -> None:
         "profile:read",
         "profile:write",
     ]
-    member = session.authenticate(bearer(body["access"]), "orders:write")
+    member = authentication.authenticate(bearer(body["access"]), "orders:write")
     assert (member.user_id, member.order_rate) == (str(trader.pk), 20)
 
 
@@ -109,11 +110,13 @@ def test_attempts_are_limited_per_address_and_email(trader: User) -> None:
 
 
 def test_attempts_are_limited_while_redis_is_away(trader: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
+    monkeypatch.setattr(
+        exchange.base.redis, "env", env.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    )
     nowhere = connect()
-    monkeypatch.setattr(rate, "client", lambda: nowhere)
-    monkeypatch.setattr(rate, "_circuit", Circuit())
-    monkeypatch.setattr(rate, "_local", LocalBuckets())
+    monkeypatch.setattr(rate_limit, "client", lambda: nowhere)
+    monkeypatch.setattr(rate_limit, "_circuit", Circuit())
+    monkeypatch.setattr(rate_limit, "_local", LocalBuckets())
     assert [sign_in(password="wrong").status_code for _ in range(api.ATTEMPTS + 1)] == [
         401
     ] * api.ATTEMPTS + [429]
@@ -184,7 +187,7 @@ def forged(trader: User) -> dict[str, str]:
 def test_forged_tokens_are_refused(trader: User) -> None:
     for name, token in forged(trader).items():
         with pytest.raises(Problem) as raised:
-            session.authenticate(bearer(token), "orders:read")
+            authentication.authenticate(bearer(token), "orders:read")
         assert raised.value.status == 401, name
         assert raised.value.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -201,19 +204,19 @@ def test_a_change_by_an_operator_counts_once_the_user_is_read_again(
     trader: User, bank: Institution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     header = bearer(tokens.access(trader))
-    assert session.authenticate(header, "orders:write").order_rate == 20
+    assert authentication.authenticate(header, "orders:write").order_rate == 20
     User.objects.filter(pk=trader.pk).update(order_rate=500)
-    assert session.authenticate(header, "orders:write").order_rate == 20
+    assert authentication.authenticate(header, "orders:write").order_rate == 20
 
-    monkeypatch.setattr(session, "KEEP_SECONDS", 0.0)
-    assert session.authenticate(header, "orders:write").order_rate == 500
+    monkeypatch.setattr(authentication, "KEEP_SECONDS", 0.0)
+    assert authentication.authenticate(header, "orders:write").order_rate == 500
     User.objects.filter(pk=trader.pk).update(role=Role.SUPPORT, is_staff=True)
     with pytest.raises(Problem) as raised:
-        session.authenticate(header, "orders:write")
+        authentication.authenticate(header, "orders:write")
     assert (raised.value.status, raised.value.code) == (403, "forbidden")
     User.objects.filter(pk=trader.pk).update(is_active=False)
     with pytest.raises(Problem) as raised:
-        session.authenticate(header, "orders:read")
+        authentication.authenticate(header, "orders:read")
     assert (raised.value.status, raised.value.code) == (401, "invalid_token")
 
 

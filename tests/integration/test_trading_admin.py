@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
-from exchange.members.models import Role
+from exchange.platform.members.models import Role
 from matching.models import Checkpoint, JournalBatch, SymbolGroup
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff

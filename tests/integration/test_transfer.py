@@ -19,10 +19,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
-from exchange.audit.models import Record
 from exchange.backoffice import exporting, importing
 from exchange.backoffice.columns import plain, safe
-from exchange.members.models import Institution, Role, User
+from exchange.platform.audit.models import Record
+from exchange.platform.members.models import Institution, Role, User
 from tests.market import Desk, lasting_desk
 from tests.staff import signed_in, staff
 from trading.models import Asset, Instrument, Order, Trade

@@ -22,10 +22,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoDbBlocker
 
-from exchange.approvals.requests import approve
-from exchange.database import connect
-from exchange.ids import uuid7
-from exchange.members.models import Role, User
+from exchange.base.database import connect
+from exchange.base.ids import uuid7
+from exchange.platform.approvals.requests import approve
+from exchange.platform.members.models import Role, User
 from matching.codec import Envelope, decode_envelopes, encode
 from matching.core.commands import Cancel, Place
 from matching.core.types import MarketStatus, SelfTradePrevention, TimeInForce

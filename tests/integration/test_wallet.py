@@ -25,12 +25,12 @@ from django.db import connection as django_connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from exchange.database import Transaction, connect, own_connection
+from exchange.base.database import Transaction, connect, own_connection
+from exchange.base.env import env
+from exchange.base.ids import uuid7
 from exchange.embedded.stack import PROJECT
-from exchange.env import env
-from exchange.ids import uuid7
-from exchange.members import tokens
-from exchange.members.models import User
+from exchange.platform.members import tokens
+from exchange.platform.members.models import User
 from matching.core.types import TimeInForce
 from tests.market import Desk, eventually, open_desk, running, sql
 from tests.simulation.wallet.service import TOKEN, Service, wait_for

@@ -105,7 +105,7 @@ def _figures(*, whole_pages: bool) -> list[Figure]:
     """With `whole_pages` there are enough rows for each."""
     from django.urls import reverse
 
-    from exchange.members.models import Institution, Role, User
+    from exchange.platform.members.models import Institution, Role, User
     from tests.staff import signed_in, staff
     from trading.models import Instrument, Order, Trade
 

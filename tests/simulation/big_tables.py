@@ -18,8 +18,8 @@ from typing import Any
 import psycopg
 from django.db import connection as connection_of_django
 
-from exchange import partitions
-from exchange.members.models import Institution, User
+from exchange.base import partitions
+from exchange.platform.members.models import Institution, User
 from matching.models import SymbolGroup
 from trading.models import Account, Asset, Instrument
 from trading.models.partitions import TABLES

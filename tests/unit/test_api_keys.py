@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from exchange.address import canonical as canonical_address
-from exchange.address import client_address, stream_address
-from exchange.audit.origin import Origin, acting, current, identify
-from exchange.env import env
-from exchange.keys import addresses, canonical
-from exchange.members import scopes
+from exchange.base.env import env
+from exchange.base.http.client_address import canonical as canonical_address
+from exchange.base.http.client_address import client_address, stream_address
+from exchange.base.origin import Origin, acting, current, identify
+from exchange.platform.keys import addresses, signatures
+from exchange.platform.members import scopes
 from tests.keys import DOCUMENT, load_client
 
 _text = DOCUMENT.read_text()
@@ -45,7 +45,7 @@ def public(private: Ed25519PrivateKey) -> str:
 
 def signed(vector: dict[str, Any], **other: Any) -> bytes:
     given = vector | other
-    return canonical.message(
+    return signatures.message(
         given["method"],
         given["path"].encode(),
         given["query"].encode(),
@@ -71,8 +71,8 @@ def test_the_documents_examples_are_right(
     )
     assert client.hmac_sha256(SECRET)(text) == vector["hmac_sha256"]
     assert client.ed25519(PRIVATE.encode())(text) == vector["ed25519"]
-    assert canonical.hmac_check(SECRET)(text, vector["hmac_sha256"])
-    assert canonical.ed25519_check(public(private))(text, vector["ed25519"])
+    assert signatures.hmac_check(SECRET)(text, vector["hmac_sha256"])
+    assert signatures.ed25519_check(public(private))(text, vector["ed25519"])
 
 
 CHANGES = [
@@ -89,22 +89,22 @@ CHANGES = [
 def test_every_part_is_signed(change: dict[str, Any], private: Ed25519PrivateKey) -> None:
     vector = VECTORS[2]
     other = signed(vector, **change)
-    assert not canonical.hmac_check(SECRET)(other, vector["hmac_sha256"])
-    assert not canonical.ed25519_check(public(private))(other, vector["ed25519"])
+    assert not signatures.hmac_check(SECRET)(other, vector["hmac_sha256"])
+    assert not signatures.ed25519_check(public(private))(other, vector["ed25519"])
 
 
 @pytest.mark.parametrize("wrong", ["", "0" * 64, "ü" * 64, "A" * 87 + "=", "not base64!"])
 def test_a_wrong_signature_is_only_wrong(wrong: str, private: Ed25519PrivateKey) -> None:
     text = signed(VECTORS[0])
-    assert not canonical.hmac_check(SECRET)(text, wrong)
-    assert not canonical.ed25519_check(public(private))(text, wrong)
-    assert not canonical.hmac_check(SECRET)(text, VECTORS[0]["hmac_sha256"].upper())
+    assert not signatures.hmac_check(SECRET)(text, wrong)
+    assert not signatures.ed25519_check(public(private))(text, wrong)
+    assert not signatures.hmac_check(SECRET)(text, VECTORS[0]["hmac_sha256"].upper())
 
 
 def test_no_path_can_pass_for_other_lines() -> None:
     """A line feed in a path, which a web server decodes, stays one line."""
-    plain = canonical.message("GET", b"/api/v1/orders", b"a=b", b"", "1", "1")
-    tricky = canonical.message("GET", b"/api/v1/orders\na=b", b"", b"", "1", "1")
+    plain = signatures.message("GET", b"/api/v1/orders", b"a=b", b"", "1", "1")
+    tricky = signatures.message("GET", b"/api/v1/orders\na=b", b"", b"", "1", "1")
     assert tricky != plain
     assert tricky.count(b"\n") == plain.count(b"\n") == 5
     assert b"/api/v1/orders%0Aa%3Db" in tricky
@@ -112,14 +112,14 @@ def test_no_path_can_pass_for_other_lines() -> None:
 
 def test_a_request_is_remembered_by_what_it_says_and_by_its_key() -> None:
     one, other = signed(VECTORS[0]), signed(VECTORS[1])
-    marks = {canonical.fingerprint(key, text) for key in ("a", "b") for text in (one, other)}
+    marks = {signatures.fingerprint(key, text) for key in ("a", "b") for text in (one, other)}
     assert len(marks) == 4
-    assert canonical.fingerprint("a", one) in marks
+    assert signatures.fingerprint("a", one) in marks
 
 
 def test_public_keys_are_read_in_both_forms(private: Ed25519PrivateKey) -> None:
     pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    assert canonical.read_public_key(pem) == canonical.read_public_key(public(private)) == public(private)
+    assert signatures.read_public_key(pem) == signatures.read_public_key(public(private)) == public(private)
     other_kind = X25519PrivateKey.generate().public_key()
     for wrong in (
         "",
@@ -129,7 +129,7 @@ def test_public_keys_are_read_in_both_forms(private: Ed25519PrivateKey) -> None:
         other_kind.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
         "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
     ):
-        assert canonical.read_public_key(wrong) is None, wrong
+        assert signatures.read_public_key(wrong) is None, wrong
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_only_our_own_proxies_are_believed(
     header: str, hops: int, said: str | None, believed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = {"exchange_forwarded_header": header, "exchange_forwarded_hops": hops}
-    monkeypatch.setattr("exchange.address.env", env.model_copy(update=changed))
+    monkeypatch.setattr("exchange.base.http.client_address.env", env.model_copy(update=changed))
     environ = {"REMOTE_ADDR": "192.0.2.1", **({"HTTP_X_FORWARDED_FOR": said} if said else {})}
     assert client_address(environ) == believed
     headers = [(b"x-forwarded-for", said.encode())] if said else []

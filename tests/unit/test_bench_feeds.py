@@ -10,8 +10,8 @@ from zlib import crc32
 
 import pytest
 
-from trading.bench.feed_book import DEPTH, Book
-from trading.bench.websocket import PONG, TEXT, Frames, WrongAnswer, connect, frame
+from exchange.bench.feed_book import DEPTH, Book
+from exchange.bench.websocket import PONG, TEXT, Frames, WrongAnswer, connect, frame
 
 PAYLOADS = [b"", b"x", b"y" * 125, b"z" * 126, b"a" * 65_535, b"b" * 65_536]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from exchange.bench.driver import drive
+from exchange.bench.load import NUMBER, Plan
 from exchange.embedded.home import SetupError
-from trading.bench.driver import drive
-from trading.bench.load import NUMBER, Plan
 
 Answer = tuple[int, bytes]
 PLACED = json.dumps({"order_id": "x", "status": "OPEN"}).encode()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trading.bench.orders import DEPTH_FROM, JITTER, MIDDLE, Requests, Steps, Trader
+from exchange.bench.orders import DEPTH_FROM, JITTER, MIDDLE, Requests, Steps, Trader
 
 VIEW = {"min_quantity": "0.00001", "min_notional": "1"}
 BITCOIN = Steps.of({"symbol": "BTC/USDT", "tick_size": "0.01", "lot_size": "0.00001", **VIEW})

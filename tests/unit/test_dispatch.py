@@ -9,18 +9,18 @@ import sys
 import pytest
 
 from exchange.embedded.stack import CONSUMERS
-from exchange.events import event
-from exchange.events.event import Poison, takes_batches
-from exchange.events.outbox import message
-from exchange.events.retry import Retry
-from exchange.events.topics import TOPICS
-from exchange.platform import dispatch
+from exchange.operations import event_dispatch
+from exchange.platform.events import event
+from exchange.platform.events.event import Poison, takes_batches
+from exchange.platform.events.outbox import message
+from exchange.platform.events.retry import Retry
+from exchange.platform.events.topics import TOPICS
 
 
 def test_every_group_has_its_handlers() -> None:
-    assert set(dispatch.HANDLERS) == set(CONSUMERS)
-    for group in dispatch.HANDLERS:
-        found = dispatch.handlers(group)
+    assert set(event_dispatch.HANDLERS) == set(CONSUMERS)
+    for group in event_dispatch.HANDLERS:
+        found = event_dispatch.handlers(group)
         assert found
         assert {topic for topic, _ in found} <= set(TOPICS)
         for handler in found.values():
@@ -29,16 +29,20 @@ def test_every_group_has_its_handlers() -> None:
 
 
 def test_a_handler_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(dispatch.HANDLERS, "analytics", {("a", "b"): "exchange.analytics.volume.nothing"})
+    monkeypatch.setitem(
+        event_dispatch.HANDLERS, "analytics", {("a", "b"): "exchange.platform.analytics.volume.nothing"}
+    )
     with pytest.raises(ImportError, match=r"there is no exchange\.analytics\.volume\.nothing"):
-        dispatch.handlers("analytics")
-    monkeypatch.setitem(dispatch.HANDLERS, "analytics", {("a", "b"): "exchange.analytics.nothing.at_all"})
+        event_dispatch.handlers("analytics")
+    monkeypatch.setitem(
+        event_dispatch.HANDLERS, "analytics", {("a", "b"): "exchange.platform.analytics.nothing.at_all"}
+    )
     with pytest.raises(ImportError, match="nothing"):
-        dispatch.handlers("analytics")
+        event_dispatch.handlers("analytics")
 
 
 def test_the_table_imports_no_handler() -> None:
-    code = "import sys, exchange.platform.dispatch; print('exchange.analytics.volume' in sys.modules)"
+    code = "import sys, exchange.operations.event_dispatch; print('exchange.platform.analytics.volume' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

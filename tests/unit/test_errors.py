@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from exchange import decoding, schema
-from exchange.errors import FieldError, Problem
-from exchange.members.rate import Allowance, LocalBuckets, headers, refusal
-from exchange.recent import Recent
+from exchange.base.bounded_cache import Recent
+from exchange.base.http import json_decoding, openapi
+from exchange.base.http.problems import FieldError, Problem
+from exchange.platform.members.rate_limit import Allowance, LocalBuckets, headers, refusal
 
 
 class Leg(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,7 +28,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
 def wrong(data: bytes) -> Problem:
     with pytest.raises(Problem) as raised:
-        decoding.decode(data, Request)
+        json_decoding.decode(data, Request)
     assert (raised.value.status, raised.value.code) == (400, "invalid_request")
     return raised.value
 
@@ -53,7 +53,7 @@ def test_a_problem_is_rfc_9457() -> None:
 
 
 def test_what_fits_is_decoded() -> None:
-    request = decoding.decode(b'{"legs": [{"quantity": "1.5", "side": "BUY"}]}', Request)
+    request = json_decoding.decode(b'{"legs": [{"quantity": "1.5", "side": "BUY"}]}', Request)
     assert request == Request([Leg("1.5", "BUY")])
 
 
@@ -105,14 +105,14 @@ def test_a_long_list_of_errors_is_cut() -> None:
         + b",".join(b'"x%d": 1' % n for n in range(500))
         + b"}"
     )
-    assert len(problem.fields) == decoding.MAX_ERRORS
+    assert len(problem.fields) == json_decoding.MAX_ERRORS
     assert problem.detail.endswith("and 47 more.")
 
 
 def test_structs_become_components_of_the_document() -> None:
-    assert schema.component(Request) == {"$ref": "#/components/schemas/Request"}
-    schema.problems(404)
-    document = schema.add_components({}, None, None, True)
+    assert openapi.component(Request) == {"$ref": "#/components/schemas/Request"}
+    openapi.problems(404)
+    document = openapi.add_components({}, None, None, True)
     assert document["components"]["schemas"]["Leg"]["properties"]["side"] == {"enum": ["BUY", "SELL"]}
     assert document["components"]["schemas"]["ProblemBody"]["required"][0] == "type"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from exchange.events import asyncapi, outbox, schema
-from exchange.events.topics import KEYS, TOPICS
-from exchange.ids import uuid7
-from exchange.times import now_text
+from exchange.base.ids import uuid7
+from exchange.base.times import now_text
+from exchange.platform.events import asyncapi, outbox, schema
+from exchange.platform.events.topics import KEYS, TOPICS
 from trading.orders import events
 
 STAMP: dict[str, Any] = {"trace_id": "trace-1", "timestamp": now_text()}

@@ -9,10 +9,10 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from exchange.members.devices import browser_id, family
-from exchange.notifications import handlers, texts
-from exchange.notifications.kinds import DEFAULTS, OUTWARD, SECURITY, Channel, Kind, is_fixed
-from exchange.notifications.models import TextTemplate
+from exchange.platform.members.devices import browser_id, family
+from exchange.platform.notifications import handlers, texts
+from exchange.platform.notifications.kinds import DEFAULTS, OUTWARD, SECURITY, Channel, Kind, is_fixed
+from exchange.platform.notifications.models import TextTemplate
 
 LANGUAGES = [code for code, _ in settings.LANGUAGES]
 ALL = list(product([*Kind, texts.DIGEST], OUTWARD, LANGUAGES))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.errors import FieldError, Problem
+from exchange.base.http.problems import FieldError, Problem
 from matching.core.scale import InstrumentScale
 from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.order_view import OrderView

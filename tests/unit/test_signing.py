@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.env import env
+from exchange.base.env import env
 from trading.books import signing
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from trading.simulate.market import (
+from exchange.simulate.market import (
     BUY,
     LEVELS,
     RESERVE,

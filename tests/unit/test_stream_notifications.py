@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from exchange.notifications.feed import Note
+from exchange.platform.notifications.feed import Note
 from marketdata.stream.channel import Channel
 from marketdata.stream.notifications import SHOWN, NotificationsChannel
 from marketdata.stream.tasks import Tasks

@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer
 from exchange.base.decimals import plain
-from exchange.query import Query
-from exchange.schema import answers, problems
+from exchange.base.http.openapi import answers, problems
+from exchange.base.http.query_string import Query
+from exchange.platform.rest.view import ApiRequest, ApiView, answer
 from trading.api import parameters, queries
 from trading.api.bodies import Balances, BalanceView, LedgerPage, PostingView
 from trading.reference.catalog import catalog

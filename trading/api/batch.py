@@ -8,10 +8,10 @@ from typing import Any
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiRequest, ApiView, allowed, answer, charge, raw_body
-from exchange.decoding import invalid
-from exchange.errors import FieldError
-from exchange.schema import answers, json
+from exchange.base.http.json_decoding import invalid
+from exchange.base.http.openapi import answers, json
+from exchange.base.http.problems import FieldError
+from exchange.platform.rest.view import ApiRequest, ApiView, allowed, answer, charge, raw_body
 from trading.api import examples, outcomes
 from trading.api.bodies import BatchAnswer, BatchItem, PlaceOrders
 from trading.api.json_body import load

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from exchange.schema import ProblemBody
+from exchange.base.http.openapi import ProblemBody
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
 from matching.order_view import OrderView
 

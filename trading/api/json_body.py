@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from exchange.errors import Problem
+from exchange.base.http.problems import Problem
 
 
 class Twice:

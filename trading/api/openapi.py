@@ -7,8 +7,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from exchange.errors import CONTENT_TYPE
-from exchange.schema import component
+from exchange.base.http.openapi import component
+from exchange.base.http.problems import CONTENT_TYPE
 from trading.api.bodies import OrderProblem
 
 OPTIONAL_SIGN_IN: Any = [{}, {"bearer": []}, {"apiKey": []}]  # as an operation's `auth`

@@ -21,7 +21,7 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 from exchange.base.decimals import plain
-from exchange.errors import FieldError
+from exchange.base.http.problems import FieldError
 from matching.core.scale import EXACT, minor_text, trim
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.order_view import OrderView

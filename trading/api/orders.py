@@ -8,13 +8,13 @@ from uuid import UUID
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
-from exchange.api import ApiRequest, ApiView, allowed, answer, body, charge, raw_body
-from exchange.decoding import invalid
-from exchange.errors import Problem
-from exchange.members import session
-from exchange.members.session import Member
-from exchange.query import Query
-from exchange.schema import answers, json
+from exchange.base.http.json_decoding import invalid
+from exchange.base.http.openapi import answers, json
+from exchange.base.http.problems import Problem
+from exchange.base.http.query_string import Query
+from exchange.platform.members import authentication
+from exchange.platform.members.authentication import Member
+from exchange.platform.rest.view import ApiRequest, ApiView, allowed, answer, body, charge, raw_body
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView as OrderBody
 from risk.pretrade import dead_man_switch
@@ -35,7 +35,7 @@ ORDER_ID = parameters.path_id("order_id", "the order_id that placing it gave")
 def may_write(request: ApiRequest) -> Member:
     """The member, if they may place and change orders. Raises Problem 403."""
     member = request.member
-    session.require(member, "orders:write")
+    authentication.require(member, "orders:write")
     if member.institution_id is None:
         raise Problem(403, "no_institution", "Only members of an institution have accounts to trade with.")
     return member

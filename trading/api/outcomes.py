@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange.errors import Problem
+from exchange.base.http.problems import Problem
 from matching.core.types import Reason
 from matching.order_view import OrderView
 from risk.pretrade.gate import Refusal

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
-from exchange.errors import Problem
-from exchange.query import DEFAULT_LIMIT, MAX_LIMIT, Query, to_cursor
+from exchange.base.http.problems import Problem
+from exchange.base.http.query_string import DEFAULT_LIMIT, MAX_LIMIT, Query, to_cursor
 from trading.reference.catalog import AssetView, Market, catalog
 
 T = TypeVar("T")

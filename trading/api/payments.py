@@ -11,13 +11,13 @@ from uuid import UUID
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 
-from exchange.api import ApiRequest, ApiView, answer, body, charge
-from exchange.decoding import invalid
-from exchange.env import env
-from exchange.errors import FieldError, Problem
-from exchange.members import persons, session
-from exchange.query import Query
-from exchange.schema import answers, json, problems
+from exchange.base.env import env
+from exchange.base.http.json_decoding import invalid
+from exchange.base.http.openapi import answers, json, problems
+from exchange.base.http.problems import FieldError, Problem
+from exchange.base.http.query_string import Query
+from exchange.platform.members import authentication, personal_data
+from exchange.platform.rest.view import ApiRequest, ApiView, answer, body, charge
 from trading.api import parameters
 from trading.api.openapi import RATE_FIELDS
 from trading.api.payment_bodies import (
@@ -141,13 +141,13 @@ class PaymentsView(ApiView):
     def get(self, request: ApiRequest) -> HttpResponse:
         _ours()
         rows, cursor = _page(request, self.kind)
-        read = persons.opener(request.member.user_id)
+        read = personal_data.opener(request.member.user_id)
         items = [self.kind.shown(row, read(row.party, row.place)) for row in rows]
         return answer(self.kind.page(items, cursor))
 
     def post(self, request: ApiRequest) -> HttpResponse:
         _ours()
-        session.require(request.member, "payments:write")
+        authentication.require(request.member, "payments:write")
         Query(request).check()
         asked = body(request, self.kind.request)
         headers = charge(request.member, 1)
@@ -171,7 +171,7 @@ class PaymentView(ApiView):
 
     def delete(self, request: ApiRequest, **path: str) -> HttpResponse:
         _ours()
-        session.require(request.member, "payments:write")
+        authentication.require(request.member, "payments:write")
         Query(request).check()
         wanted, missing = self._wanted(path)
         user, trace = request.member.user_id, request.trace_id
@@ -189,7 +189,7 @@ class PaymentView(ApiView):
         return parameters.identifier(path[f"{name}_id"], missing), missing
 
     def _answer(self, row: Deposit | Withdrawal) -> HttpResponse:
-        return answer(self.kind.shown(row, persons.unseal(row.user_id, row.party, row.place)))
+        return answer(self.kind.shown(row, personal_data.unseal(row.user_id, row.party, row.place)))
 
 
 @described(

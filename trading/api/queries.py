@@ -20,8 +20,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from exchange import ids
-from exchange.env import env
+from exchange.base import ids
+from exchange.base.env import env
 from matching.order_status import CLOSED, OrderStatus
 from matching.order_view import OrderView
 from trading.models import Account, Order, Posting, Trade

@@ -10,9 +10,9 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from msgspec import Meta
 
-from exchange.api import ApiRequest, ApiView, answer
-from exchange.query import Query
-from exchange.schema import answers, problems
+from exchange.base.http.openapi import answers, problems
+from exchange.base.http.query_string import Query
+from exchange.platform.rest.view import ApiRequest, ApiView, answer
 from trading.books import signing, solvency
 
 

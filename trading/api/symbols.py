@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer
 from exchange.base.decimals import plain
-from exchange.query import Query
-from exchange.schema import answers, problems
+from exchange.base.http.openapi import answers, problems
+from exchange.base.http.query_string import Query
+from exchange.platform.rest.view import ApiRequest, ApiView, answer
 from matching.core.scale import minor_text, trim
 from trading.api.bodies import Symbols, SymbolView
 from trading.reference.catalog import Market, catalog

@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 
-from exchange.api import ApiRequest, ApiView, answer, is_signed_in, member_of
 from exchange.base.decimals import plain
-from exchange.errors import Problem
-from exchange.query import Query
-from exchange.schema import answers, problems
+from exchange.base.http.openapi import answers, problems
+from exchange.base.http.problems import Problem
+from exchange.base.http.query_string import Query
+from exchange.platform.rest.view import ApiRequest, ApiView, answer, is_signed_in, member_of
 from trading.api import parameters, queries
 from trading.api.bodies import OwnSide, TradePage
 from trading.api.bodies import TradeView as TradeBody

@@ -6,8 +6,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from exchange.approvals.forms import AboutUserForm
-from exchange.approvals.models import Approval
+from exchange.platform.approvals.forms import AboutUserForm
+from exchange.platform.approvals.models import Approval
 from trading.ledger import adjustments
 from trading.models import Asset
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from exchange.base.admin.read_only import ReadOnlyAdmin
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.members.tenancy import TenantAdmin
 from matching.core.scale import trim
 from trading.models import Adjustment
 

@@ -8,11 +8,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from exchange.approvals.asking import AskingAdmin, InForce
-from exchange.approvals.forms import VersionForm
-from exchange.approvals.models import Approval
-from exchange.members.models import User
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.approvals.forms import VersionForm
+from exchange.platform.approvals.models import Approval
+from exchange.platform.approvals.request_admin import AskingAdmin, InForce
+from exchange.platform.members.models import User
+from exchange.platform.members.tenancy import TenantAdmin
 from trading.models import FeeSchedule
 from trading.reference import fee_schedules
 

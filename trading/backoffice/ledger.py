@@ -11,10 +11,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
-from exchange import ids
+from exchange.base import ids
 from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.base.admin.time_span_filter import TimeSpanFilter
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.members.tenancy import TenantAdmin
 from matching.core.scale import trim
 from trading.backoffice import order_search
 from trading.backoffice.base import BigTableAdmin

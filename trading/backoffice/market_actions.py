@@ -1,7 +1,7 @@
 """What operators do on the pages of instruments, groups, orders and users: the buttons, and the verbs behind them.
 
-Who may is in `exchange.members.roles`. Staff of an institution reach their own users' orders alone, also from the
-page of a market.
+Who may is in `exchange.platform.members.roles`. Staff of an institution reach their own users' orders alone, also
+from the page of a market.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-import exchange.members.admin  # noqa: F401 - its pages are registered before they are extended
+import exchange.platform.members.admin  # noqa: F401 - its pages are registered before they are extended
 from exchange.base.admin.read_only import ReadOnlyAdmin
-from exchange.ids import uuid7
-from exchange.members.models import Institution, User
-from exchange.members.tenancy import TenantAdmin, visible
+from exchange.base.ids import uuid7
+from exchange.platform.members.models import Institution, User
+from exchange.platform.members.tenancy import TenantAdmin, visible
 from matching.admin import SymbolGroupAdmin
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
@@ -139,7 +139,8 @@ def _came_of(asked: list[Asked]) -> list[Answer]:
 
 
 class Actions:
-    """What they need is in `exchange.members.roles`, and not in the table where the theme's own check looks for it."""
+    """What they need is in `exchange.platform.members.roles`, and not in the table where the theme's own check
+    looks for it."""
 
     checks_class = ModelAdminChecks
 

@@ -20,8 +20,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from exchange.approvals.requests import ApprovalError
-from exchange.members.models import User
+from exchange.platform.approvals.requests import ApprovalError
+from exchange.platform.members.models import User
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from risk.pretrade.kill_switch import AlreadyBlocked, NotBlocked

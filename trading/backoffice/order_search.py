@@ -16,8 +16,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from exchange import ids
-from exchange.members.models import User
+from exchange.base import ids
+from exchange.platform.members.models import User
 from trading.models import Instrument, Order, Trade
 
 MOST = 50  # found by what needs not be unique

@@ -19,12 +19,12 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from exchange import ids
-from exchange.audit.log import ORDERS
-from exchange.audit.models import Record
+from exchange.base import ids
 from exchange.base.decimals import plain
-from exchange.events.models import OutboxEvent
-from exchange.members.models import User
+from exchange.platform.audit.log import ORDERS
+from exchange.platform.audit.models import Record
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.members.models import User
 from matching.models import JournalBatch
 from trading.backoffice.order_search import fills
 from trading.models import Order, PendingCommand, Trade

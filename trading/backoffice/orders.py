@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchange.base.admin.read_only import ReadOnlyAdmin
 from exchange.base.admin.time_span_filter import TimeSpanFilter
-from exchange.members.tenancy import TenantAdmin, visible
+from exchange.platform.members.tenancy import TenantAdmin, visible
 from matching.order_status import CLOSED, OrderStatus
 from trading.backoffice import order_search, order_timeline
 from trading.backoffice.base import BigTableAdmin

@@ -11,12 +11,12 @@ from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.base.admin.read_only import ReadOnlyAdmin
+from exchange.base.admin.row_actions import ReasonForm, ReferenceForm, Verb, VerbsAdmin
 from exchange.base.decimals import plain
-from exchange.ids import uuid7
-from exchange.members import persons
-from exchange.members.models import User
-from exchange.members.tenancy import TenantAdmin
-from exchange.verbs import ReasonForm, ReferenceForm, Verb, VerbsAdmin
+from exchange.base.ids import uuid7
+from exchange.platform.members import personal_data
+from exchange.platform.members.models import User
+from exchange.platform.members.tenancy import TenantAdmin
 from trading.models import Deposit, Withdrawal
 from trading.models.payments import DepositState, WithdrawalState
 from trading.payments import decisions
@@ -64,7 +64,7 @@ class PaymentAdmin(VerbsAdmin, TenantAdmin, ReadOnlyAdmin):
 
     @admin.display(description=_("from or to"))
     def where(self, row: Deposit | Withdrawal) -> str:
-        return persons.unseal(row.user_id, row.party, row.place)
+        return personal_data.unseal(row.user_id, row.party, row.place)
 
     def may_decide(self, request: HttpRequest, row: Deposit | Withdrawal) -> bool:
         return self.may(request, decisions.DECIDE) and row.user_id != request.user.pk

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from exchange.base.admin.time_span_filter import TimeSpanFilter
-from exchange.members.tenancy import TenantAdmin, visible
+from exchange.platform.members.tenancy import TenantAdmin, visible
 from trading.backoffice import order_search, order_timeline
 from trading.backoffice.base import BigTableAdmin
 from trading.backoffice.counterparty import half_seen

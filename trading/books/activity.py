@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from exchange import ids
+from exchange.base import ids
 from trading.books.balance import Line, plain
 from trading.books.day import Bounds
 

@@ -20,11 +20,11 @@ from typing import Any
 import psycopg
 from django.db import transaction
 
-from exchange.audit import log as audit
-from exchange.database import connect
-from exchange.env import env
-from exchange.members.models import Institution
-from exchange.times import rfc3339
+from exchange.base.database import connect
+from exchange.base.env import env
+from exchange.base.times import rfc3339
+from exchange.platform.audit import log as audit
+from exchange.platform.members.models import Institution
 from trading.books import activity, balance, late, signing, statements
 from trading.books.balance import ZERO, Line, plain
 from trading.books.day import GRACE, Bounds, last_closed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from exchange.env import env
+from exchange.base.env import env
 from trading.models import EndOfDay
 
 GRACE = timedelta(minutes=1)  # what was begun before midnight is in the ledger by then

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 
-from exchange.env import env
-from exchange.members.models import Institution
+from exchange.base.env import env
+from exchange.platform.members.models import Institution
 from trading.books import bank_statement as statement
 from trading.books import camt053, csv_statement
 from trading.books.bank_statement import Line, Reading, StatementError, Summary

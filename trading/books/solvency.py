@@ -20,9 +20,9 @@ from uuid import UUID
 import psycopg
 from django.db import connection, transaction
 
-from exchange import ids
-from exchange.audit import log as audit
-from exchange.times import rfc3339
+from exchange.base import ids
+from exchange.base.times import rfc3339
+from exchange.platform.audit import log as audit
 from trading.books import merkle, signing
 from trading.books.balance import plain
 from trading.models import SolvencyLeaf, SolvencyLevel, SolvencyProof, SolvencySecret

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from exchange.times import rfc3339
+from exchange.base.times import rfc3339
 from trading.books.balance import plain
 from trading.books.day import Bounds
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from exchange import ids
-from exchange.database import own_connection, transaction
-from exchange.events import outbox
-from exchange.events.poke import poke
-from exchange.events.topics import ACCOUNTS
-from exchange.members.models import User
-from exchange.redis import Circuit, client
+from exchange.base import ids
+from exchange.base.database import own_connection, transaction
+from exchange.base.redis import Circuit, client
+from exchange.platform.events import outbox
+from exchange.platform.events.topics import ACCOUNTS
+from exchange.platform.events.wakeup import poke
+from exchange.platform.members.models import User
 from matching import feed
 from matching.core.scale import minor_text
 from trading.ledger import writer

@@ -17,15 +17,15 @@ from django.db.utils import IntegrityError
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.approvals.kinds import Change, Kind, Payload
-from exchange.approvals.models import Approval
-from exchange.approvals.requests import Refused, request
 from exchange.base.decimals import plain
-from exchange.env import env
-from exchange.events import outbox
-from exchange.events.topics import ACCOUNTS
-from exchange.ids import uuid7
-from exchange.members.models import User
+from exchange.base.env import env
+from exchange.base.ids import uuid7
+from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.models import Approval
+from exchange.platform.approvals.requests import Refused, request
+from exchange.platform.events import outbox
+from exchange.platform.events.topics import ACCOUNTS
+from exchange.platform.members.models import User
 from matching.core.scale import minor_text, trim
 from trading.ledger import writer
 from trading.ledger.accounts import tell

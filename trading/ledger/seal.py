@@ -2,9 +2,9 @@
 
     noted ids (a trigger's) → the rows, read in the order of their ids → digests → a slice with its hash, notes removed
 
-A transaction and its postings follow one another by id (`exchange.ids.part`), so one pass over both tables has each
-transaction whole. A slice says `hash = SHA-256(hash before ‖ entries)`. `verify` makes the digests again. All this is
-beside the order path, which pays for one note a statement.
+A transaction and its postings follow one another by id (`exchange.base.ids.part`), so one pass over both tables has
+each transaction whole. A slice says `hash = SHA-256(hash before ‖ entries)`. `verify` makes the digests again. All
+this is beside the order path, which pays for one note a statement.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import psycopg
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from exchange.audit.log import record
+from exchange.platform.audit.log import record
 
 GENESIS = bytes(32)
 WIDE = 16  # bytes of an id, and of a digest that is kept
@@ -67,7 +67,8 @@ def seal() -> int:
 
 
 def anchor() -> bool:
-    """Have the audit log say how far the ledger is sealed: so its chain holds this one too. False if it has said so."""
+    """Have the audit log say how far the ledger is sealed: so its chain holds this one too. False if it has said
+    so."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_LAST)
         row = cursor.fetchone()

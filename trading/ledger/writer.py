@@ -1,7 +1,7 @@
 """The only writer of ledger rows. Each function needs an open transaction and gets it as an argument.
 
 Balances are not written here, nor anywhere else in Python: the database derives them from postings and holds
-(`migrations/sql/ledger.sql`). A posting's id is its transaction's with an ordinal, see `exchange.ids.part`.
+(`migrations/sql/ledger.sql`). A posting's id is its transaction's with an ordinal, see `exchange.base.ids.part`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
-from exchange.database import Transaction
-from exchange.ids import part
+from exchange.base.database import Transaction
+from exchange.base.ids import part
 from matching.core.scale import minor_text
 
 

@@ -23,8 +23,8 @@ import psycopg
 from django.db import connection, transaction
 from django.utils.translation import gettext as text
 
-from exchange.audit import log as audit
-from exchange.ids import uuid7
+from exchange.base.ids import uuid7
+from exchange.platform.audit import log as audit
 from matching.codec import Envelope, decode_envelope, encode
 from matching.core.commands import Adopt, Release
 from matching.models import Checkpoint, SymbolGroup

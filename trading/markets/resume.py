@@ -6,10 +6,10 @@ from django.db import transaction
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.approvals.kinds import Change, Kind, Payload
-from exchange.approvals.models import Approval
-from exchange.approvals.requests import Refused, request
-from exchange.members.models import User
+from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.models import Approval
+from exchange.platform.approvals.requests import Refused, request
+from exchange.platform.members.models import User
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from trading.markets import status_control

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from exchange.audit import log as audit
-from exchange.ids import uuid7
+from exchange.base.ids import uuid7
+from exchange.platform.audit import log as audit
 from matching.codec import Envelope, decode_envelope
 from matching.core.commands import Halt, Resume
 from matching.core.types import MarketStatus

@@ -3,13 +3,13 @@
 import django.db.models.deletion
 import django.db.models.expressions
 import django.utils.timezone
-import exchange.ids
+import exchange.base.ids
 import trading.models.fields
 from decimal import Decimal
 from django.conf import settings
 from django.db import migrations, models
 
-from exchange.partitions import CreatePartitioned
+from exchange.base.partitions import CreatePartitioned
 
 
 class Migration(migrations.Migration):
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                        default=exchange.base.ids.new, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
@@ -279,7 +279,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                        default=exchange.base.ids.new, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
@@ -448,7 +448,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PendingCommand",
             fields=[
-                ("id", models.UUIDField(default=exchange.ids.new, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=exchange.base.ids.new, primary_key=True, serialize=False)),
                 ("group", models.CharField(max_length=50)),
                 (
                     "order_id",
@@ -485,7 +485,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                        default=exchange.base.ids.new, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("number", models.BigIntegerField()),

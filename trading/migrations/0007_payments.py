@@ -4,7 +4,7 @@ from pathlib import Path
 
 import django.db.models.deletion
 import django.utils.timezone
-import exchange.ids
+import exchange.base.ids
 import trading.models.fields
 from decimal import Decimal
 from django.conf import settings
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                        default=exchange.base.ids.new, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (
@@ -208,7 +208,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                        default=exchange.base.ids.new, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (

@@ -6,7 +6,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import exchange.ids
+import exchange.base.ids
 
 SQL = (Path(__file__).parent / "sql" / "moving.sql").read_text()
 
@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=exchange.ids.new, editable=False, primary_key=True, serialize=False
+                        default=exchange.base.ids.new, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (

@@ -12,7 +12,7 @@ from decimal import Decimal
 from django.db import models
 from django.utils import timezone
 
-from exchange import ids
+from exchange.base import ids
 from trading.models.fields import AmountField, LooseKey
 
 

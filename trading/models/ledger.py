@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from exchange import ids
+from exchange.base import ids
 from matching.core.scale import trim
 from trading.models.fields import AmountField, LooseKey
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from exchange import ids
+from exchange.base import ids
 from matching.models import SymbolGroup
 from trading.models.instruments import Instrument
 

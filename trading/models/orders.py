@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from exchange import ids
+from exchange.base import ids
 from exchange.base.decimals import plain
 from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
 from matching.order_status import OrderStatus

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from exchange.audit.partitions import TABLES as AUDIT
-from exchange.partitions import Partitioned
+from exchange.base.partitions import Partitioned
+from exchange.platform.audit.partitions import TABLES as AUDIT
 
 _guard = "SELECT guard_table('{{partition}}', '{table}')"
 

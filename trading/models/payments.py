@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from exchange import ids
+from exchange.base import ids
 from trading.models.fields import AmountField
 
 
@@ -59,8 +59,8 @@ def _person(**options: Any) -> Any:
 
 class Payment(models.Model):
     """What both have in common. `party` is where the money comes from or goes to, sealed with its user's own key
-    (`exchange.members.persons`). One with `second_person` was above the threshold when it was requested: somebody asks
-    for its approval, and somebody else approves."""
+    (`exchange.platform.members.personal_data`). One with `second_person` was above the threshold when it was
+    requested: somebody asks for its approval, and somebody else approves."""
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     user = models.ForeignKey(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import F
 
-from exchange import ids
+from exchange.base import ids
 from trading.models.fields import AmountField, LooseKey
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import psycopg
 
-from exchange.database import NULL, Transaction, array, escape, transaction
-from exchange.events import outbox
+from exchange.base.database import NULL, Transaction, array, escape, transaction
+from exchange.platform.events import outbox
 from matching.codec import encode
 from matching.core.scale import minor_text
 from matching.core.types import Reason, Side

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from exchange.env import env
-from exchange.ids import uuid7
-from exchange.members.session import Member
+from exchange.base.env import env
+from exchange.base.ids import uuid7
+from exchange.platform.members.authentication import Member
 from matching.core.commands import Amend
 from trading.orders import amendment_terms, stored, wallet_funds
 from trading.orders.change import ORDER_NOT_OPEN, Changed, ChangeOutcome, change

@@ -24,9 +24,9 @@ from typing import Any
 
 import msgspec
 
-from exchange.audit.log import ORDERS, UNKNOWN, statement
-from exchange.audit.origin import Origin
-from exchange.database import Transaction, array
+from exchange.base.database import Transaction, array
+from exchange.base.origin import Origin
+from exchange.platform.audit.log import ORDERS, UNKNOWN, statement
 from matching.codec import Envelope
 from matching.core.commands import Amend, Cancel, CancelAll, Halt, Place, Trigger
 from trading.orders.batch import Accepted, Change

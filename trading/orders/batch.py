@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exchange.audit.origin import Origin, current
+from exchange.base.origin import Origin, current
 from matching.codec import Envelope
 from trading.orders.candidates import Candidate
 

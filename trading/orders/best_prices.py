@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import redis
 from django.db.models import Max, Min
 
-from exchange.redis import Circuit, client
+from exchange.base.redis import Circuit, client
 from matching.order_status import RESTING
 from matching.stream import read_tops
 from trading.models import Order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exchange.ids import uuid7
+from exchange.base.ids import uuid7
 from matching.codec import Envelope
 from matching.core.commands import Cancel, CancelAll
 from matching.order_status import OrderStatus

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from exchange.audit.origin import current
-from exchange.ids import uuid7
-from exchange.members.session import Member
+from exchange.base.ids import uuid7
+from exchange.base.origin import current
+from exchange.platform.members.authentication import Member
 from matching.codec import Envelope, Ticket
 from matching.core.commands import Place
 from matching.core.scale import PPM

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import redis
 
-from exchange.redis import Circuit, client
+from exchange.base.redis import Circuit, client
 from matching import stream
 from matching.codec import Envelope
 

@@ -1,6 +1,6 @@
 """Outbox lines: what other systems are told of orders and trades.
 
-Each function gives a ready line as `exchange.events.outbox.line` does: the envelope is built as text because
+Each function gives a ready line as `exchange.platform.events.outbox.line` does: the envelope is built as text because
 it is written once and forwarded as it is. Everything put in is known to need no escaping: ids, decimals,
 symbols, statuses and a checked trace id.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exchange import ids
+from exchange.base import ids
 
 
 def order_event(

@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from exchange.audit.origin import Origin
-from exchange.database import array, transaction
-from exchange.ids import uuid7
+from exchange.base.database import array, transaction
+from exchange.base.ids import uuid7
+from exchange.base.origin import Origin
 from matching.codec import Envelope, decode_envelope
 from matching.core.commands import CancelAll
 from matching.core.types import Reason

@@ -20,10 +20,10 @@ from queue import Empty, SimpleQueue
 import psycopg
 import structlog
 
-from exchange import metrics
-from exchange.database import connect
-from exchange.env import env
-from exchange.members.rate import Allowance, Charge, Spending
+from exchange.base import metrics
+from exchange.base.database import connect
+from exchange.base.env import env
+from exchange.platform.members.rate_limit import Allowance, Charge, Spending
 from matching.codec import Envelope, Reply
 from trading.orders.acceptance import accept
 from trading.orders.batch import Accepted, Change

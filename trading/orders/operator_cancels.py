@@ -17,9 +17,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 
-from exchange.audit import log as audit
-from exchange.ids import uuid7
-from exchange.members.models import Institution, User
+from exchange.base.ids import uuid7
+from exchange.platform.audit import log as audit
+from exchange.platform.members.models import Institution, User
 from matching.codec import Envelope
 from matching.core.commands import Cancel, CancelAll
 from matching.core.types import Reason

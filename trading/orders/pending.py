@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
-from exchange import ids
-from exchange.database import array, own_connection
+from exchange.base import ids
+from exchange.base.database import array, own_connection
 from matching.codec import Envelope, Ticket
 from matching.core.commands import Place
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce

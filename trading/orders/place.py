@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from exchange.env import env
-from exchange.members.rate import Allowance, Spending, spend
-from exchange.members.session import Member
+from exchange.base.env import env
+from exchange.platform.members.authentication import Member
+from exchange.platform.members.rate_limit import Allowance, Spending, spend
 from matching.codec import OrderUpdate
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView

@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
-from exchange.database import own_connection
-from exchange.members.rate import Charge
+from exchange.base.database import own_connection
+from exchange.platform.members.rate_limit import Charge
 from matching.core.types import OrderType, Side
 from risk.pretrade import gate
 from risk.pretrade.gate import Ask, Judgement

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import redis
 import structlog
 
-from exchange import ids
-from exchange.redis import connect
+from exchange.base import ids
+from exchange.base.redis import connect
 from matching.codec import Reply, decode_replies
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
-from exchange.database import own_connection
+from exchange.base.database import own_connection
 from matching.codec import Envelope, decode_envelope
 from trading.models import PendingCommand
 from trading.orders.pending import LIMIT, PendingPlaces

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import structlog
 from django.db.models import F
 
-from exchange.database import Transaction, array
+from exchange.base.database import Transaction, array
 from matching.core.scale import minor_text
 from matching.core.types import Reason, Side
 from trading.ledger import writer

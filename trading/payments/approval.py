@@ -1,4 +1,4 @@
-"""Payments above the threshold as kinds of `exchange.approvals`: one person asks, another lets it happen."""
+"""Payments above the threshold as kinds of `exchange.platform.approvals`: one person asks, another lets it happen."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.approvals.kinds import Kind, Payload
-from exchange.approvals.models import Approval
-from exchange.approvals.requests import Refused
 from exchange.base.decimals import plain
+from exchange.platform.approvals.kinds import Kind, Payload
+from exchange.platform.approvals.models import Approval
+from exchange.platform.approvals.requests import Refused
 from trading.models import Deposit, Withdrawal
 from trading.payments import decisions, refusal
 

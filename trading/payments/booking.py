@@ -8,12 +8,12 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from exchange import ids
-from exchange.audit.log import record
+from exchange.base import ids
 from exchange.base.decimals import plain
-from exchange.events import outbox
-from exchange.events.topics import ACCOUNTS
-from exchange.members.models import User
+from exchange.platform.audit.log import record
+from exchange.platform.events import outbox
+from exchange.platform.events.topics import ACCOUNTS
+from exchange.platform.members.models import User
 from trading.ledger import writer
 from trading.ledger.accounts import tell
 from trading.models import Account, Deposit, Transaction, Withdrawal

@@ -12,8 +12,8 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from django.db.models import Sum
 
 from exchange.base.decimals import plain
-from exchange.kyc import selectors
-from exchange.members.models import User
+from exchange.platform.kyc import selectors
+from exchange.platform.members.models import User
 from risk.portfolio import asset_prices
 from trading.models import Asset, Deposit, Withdrawal
 from trading.payments import review

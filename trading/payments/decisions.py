@@ -17,10 +17,10 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from exchange.approvals import requests as approvals
-from exchange.approvals.models import Approval, State
 from exchange.base.decimals import plain
-from exchange.members.models import User
+from exchange.platform.approvals import requests as approvals
+from exchange.platform.approvals.models import Approval, State
+from exchange.platform.members.models import User
 from risk.pretrade import kill_switch
 from trading.models import Deposit, Withdrawal
 from trading.models.payments import DEPOSIT_STEPS, WITHDRAWAL_STEPS

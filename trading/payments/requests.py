@@ -12,11 +12,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from exchange import ids
+from exchange.base import ids
 from exchange.base.decimals import plain
-from exchange.env import env
-from exchange.members import persons
-from exchange.members.models import User
+from exchange.base.env import env
+from exchange.platform.members import personal_data
+from exchange.platform.members.models import User
 from risk.pretrade import kill_switch
 from trading.models import Account, Asset, Deposit, Withdrawal
 from trading.payments import booking, caps, review
@@ -118,7 +118,7 @@ def _known(kind: type[Kind], wanted: Wanted) -> Kind | None:
     )
     if found is None:
         return None
-    party = persons.unseal(found.user_id, found.party, found.place)
+    party = personal_data.unseal(found.user_id, found.party, found.place)
     if (found.asset_id, found.amount, party) != (wanted.asset.pk, wanted.amount, wanted.party):
         raise Refused(
             "client_reference_conflict", "You have used this client_reference for a payment with other terms."
@@ -145,6 +145,6 @@ def _fill(made: Kind, user: User, wanted: Wanted, trace_id: str) -> Kind:
     made.id = ids.new()
     made.user, made.asset, made.amount = user, wanted.asset, wanted.amount
     made.client_reference, made.trace_id = wanted.client_reference, trace_id
-    made.party = persons.seal(user.pk, wanted.party, made.place)
+    made.party = personal_data.seal(user.pk, wanted.party, made.place)
     made.second_person = review.takes_two(type(made), user, wanted.asset, wanted.amount)
     return made

@@ -14,8 +14,8 @@ from functools import cache
 from django.db.models import Sum
 from django.utils import timezone
 
-from exchange.env import env
-from exchange.members.models import User
+from exchange.base.env import env
+from exchange.platform.members.models import User
 from trading.models import Asset, Deposit, Withdrawal
 
 SPAN = timedelta(hours=24)

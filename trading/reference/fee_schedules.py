@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.approvals import effective
-from exchange.approvals.kinds import Change, Kind, Payload
-from exchange.approvals.models import Approval
-from exchange.approvals.requests import Refused, request
-from exchange.members.models import Institution, User
+from exchange.platform.approvals import effective_dates
+from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.models import Approval
+from exchange.platform.approvals.requests import Refused, request
+from exchange.platform.members.models import Institution, User
 from trading.models import FeeSchedule, Instrument
 
 CODE = "FEES"
@@ -44,16 +44,16 @@ def ask(
     payload = {
         "institution": str(institution.pk),
         "instrument": instrument.symbol if instrument else None,
-        "maker": effective.as_json(maker),
-        "taker": effective.as_json(taker),
-        "effective_from": effective.as_json(effective_from),
+        "maker": effective_dates.as_json(maker),
+        "taker": effective_dates.as_json(taker),
+        "effective_from": effective_dates.as_json(effective_from),
     }
     subject = f"fees/{institution.code} {instrument or 'all markets'}"
     return request(CODE, institution=institution, subject=subject, payload=payload, reason=reason, by=by)
 
 
 def check(payload: Payload) -> None:
-    effective.checked(_version(payload))
+    effective_dates.checked(_version(payload))
 
 
 def apply(approval: Approval) -> str:
@@ -68,14 +68,14 @@ def describe(payload: Payload) -> list[tuple[str, str]]:
     return [
         (text("institution"), str(version.institution)),
         (text("market"), str(version.instrument or text("all others"))),
-        (text("in force from"), effective.when(payload)),
+        (text("in force from"), effective_dates.when(payload)),
     ]
 
 
 def changes(payload: Payload) -> list[Change]:
     version = _version(payload)
     now = in_force().filter(institution=version.institution, instrument=version.instrument).first()
-    return effective.difference(RATES, now, version)
+    return effective_dates.difference(RATES, now, version)
 
 
 def _version(payload: Payload) -> FeeSchedule:
@@ -89,7 +89,7 @@ def _version(payload: Payload) -> FeeSchedule:
         instrument=instrument,
         maker=_rate(payload["maker"]),
         taker=_rate(payload["taker"]),
-        effective_from=effective.moment(payload),
+        effective_from=effective_dates.moment(payload),
     )
 
 

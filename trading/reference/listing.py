@@ -10,8 +10,8 @@ from typing import Any
 
 from django.db import connection
 
-from exchange.audit import log as audit
-from exchange.members.models import Institution, InstitutionHost
+from exchange.platform.audit import log as audit
+from exchange.platform.members.models import Institution, InstitutionHost
 from matching.models import SymbolGroup
 from trading.models import Asset, Instrument
 from trading.reference.catalog import catalog

@@ -17,10 +17,10 @@ import psycopg
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from exchange.audit import archives, files, sealing
-from exchange.audit.files import Damaged, Manifest
-from exchange.audit.log import record
-from exchange.partitions import LOCK_SECONDS
+from exchange.base.partitions import LOCK_SECONDS
+from exchange.platform.audit import archives, files, sealing
+from exchange.platform.audit.files import Damaged, Manifest
+from exchange.platform.audit.log import record
 from trading.retention.rules import Unit, due
 
 _RUNS = """

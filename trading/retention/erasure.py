@@ -2,11 +2,12 @@
 
 Orders, trades, ledger and payments stay, as rows of a user whom nobody can name any more: the e-mail gives way to the
 user's id, sealed columns are emptied, and what stands in rows that never change is sealed with the person's own key
-(`exchange.members.persons`), which is deleted. The audit log names people by id, so its chain stays as it is.
+(`exchange.platform.members.personal_data`), which is deleted. The audit log names people by id, so its chain stays
+as it is.
 
 Refused while there is anything to settle. Known limitations: events that Kafka has, and those that wait in the outbox
-until their partition goes, tell of sign-ins with an address; backups are as old as they are. A name that a user gave an
-order or a payment (client_order_id, client_reference) stays.
+until their partition goes, tell of sign-ins with an address; backups are as old as they are. A name that a user
+gave an order or a payment (client_order_id, client_reference) stays.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from exchange.approvals.models import Approval
-from exchange.audit.log import record
-from exchange.keys import making
-from exchange.keys.models import ApiKey
-from exchange.kyc.models import KycDocument, KycProfile, ProfileState
-from exchange.members import persons
-from exchange.members.models import KnownDevice, PersonKey, Role, User
-from exchange.members.staff_models import Authenticator
-from exchange.notifications.models import Delivery, Notification, Preference, UserContact
+from exchange.platform.approvals.models import Approval
+from exchange.platform.audit.log import record
+from exchange.platform.keys import lifecycle
+from exchange.platform.keys.models import ApiKey
+from exchange.platform.kyc.models import KycDocument, KycProfile, ProfileState
+from exchange.platform.members import personal_data
+from exchange.platform.members.models import KnownDevice, PersonKey, Role, User
+from exchange.platform.members.staff_models import Authenticator
+from exchange.platform.notifications.models import Delivery, Notification, Preference, UserContact
 from risk.models import Case, DeadMan, OwnerLink
 from risk.models.cases import UNDER_WAY
 from trading.models import Account, Deposit, Order, Withdrawal
@@ -119,7 +120,7 @@ def erase(user: User, *, reason: str, trace_id: str) -> dict[str, int]:
     _empty_kyc(locked)
     _end_keys(locked)
     ApiKey.objects.filter(user=locked).update(name="erased", addresses=[], last_used_address="")
-    persons.shred(locked.pk)
+    personal_data.shred(locked.pk)
     _rename(locked)
     record(
         action="ERASE_USER",
@@ -172,7 +173,7 @@ def _empty_kyc(user: User) -> None:
 
 def _end_keys(user: User) -> None:
     for key in ApiKey.objects.select_for_update(of=("self",)).filter(user=user):
-        making.revoke(key)
+        lifecycle.revoke(key)
 
 
 def _rename(user: User) -> None:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from django.db import connection
 
-from exchange import ids
-from exchange.audit import archives
-from exchange.audit.files import Content
+from exchange.base import ids
+from exchange.platform.audit import archives
+from exchange.platform.audit.files import Content
 
 _BOUNDS = re.compile(r"FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
 _PARTITIONS = """

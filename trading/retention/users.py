@@ -13,12 +13,12 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from exchange.audit.log import record
-from exchange.keys.models import ApiKey
-from exchange.kyc.models import KycDocument, KycProfile
-from exchange.members import persons
-from exchange.members.models import KnownDevice, PersonKey, StaffSession, User
-from exchange.notifications.models import Delivery, Notification, UserContact
+from exchange.platform.audit.log import record
+from exchange.platform.keys.models import ApiKey
+from exchange.platform.kyc.models import KycDocument, KycProfile
+from exchange.platform.members import personal_data
+from exchange.platform.members.models import KnownDevice, PersonKey, StaffSession, User
+from exchange.platform.notifications.models import Delivery, Notification, UserContact
 from trading.retention.erasure import DOMAIN
 from trading.retention.rules import cutoff
 
@@ -49,7 +49,7 @@ def forget_due(now: datetime, progress: Callable[[str], None], *, dry_run: bool)
 def _forget(user: User) -> None:
     assert user.closed_at is not None, user
     counts = {model._meta.label_lower: model.objects.filter(user=user).delete()[0] for model in _OWN}
-    persons.shred(user.pk)
+    personal_data.shred(user.pk)
     user.email = f"{user.pk}@{DOMAIN}"
     user.set_unusable_password()
     user.save(update_fields=["email", "password"])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exchange.ids import uuid7
+from exchange.base.ids import uuid7
 from matching.codec import Envelope, OrderUpdate, Reply, Ticket
 from matching.core import events as core
 from matching.core.commands import AnyCommand, Place, Trigger

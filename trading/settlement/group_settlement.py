@@ -19,11 +19,11 @@ import redis
 from django.db import connections
 from redis.client import Pipeline
 
-from exchange import metrics
-from exchange.database import Transaction, Unexpected, array, transaction
-from exchange.events import outbox
-from exchange.events.poke import poke
-from exchange.times import rfc3339
+from exchange.base import metrics
+from exchange.base.database import Transaction, Unexpected, array, transaction
+from exchange.base.times import rfc3339
+from exchange.platform.events import outbox
+from exchange.platform.events.wakeup import poke
 from matching.codec import Envelope, decode_envelope, encode
 from matching.core.commands import Place
 from matching.core.scale import minor_text

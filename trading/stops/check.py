@@ -32,8 +32,8 @@ import psycopg
 import redis
 import structlog
 
-from exchange import ids, metrics
-from exchange.database import array, transaction
+from exchange.base import ids, metrics
+from exchange.base.database import array, transaction
 from matching.codec import Envelope, encode
 from matching.core.commands import Trigger
 from matching.core.types import MarketStatus, Side

@@ -16,8 +16,8 @@ import psycopg
 import redis
 import structlog
 
-from exchange import ids, metrics
-from exchange.database import array
+from exchange.base import ids, metrics
+from exchange.base.database import array
 from matching.core.types import Side
 from trading.reference.catalog import Market
 from trading.stops import watchlist

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from exchange.database import array as array_literal
+from exchange.base.database import array as array_literal
 from matching.codec import Envelope, decode_envelopes
 from matching.core.commands import Place
 from trading.verify.check import Finding, Progress, Rule

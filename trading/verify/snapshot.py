@@ -15,7 +15,7 @@ import django.db
 import psycopg
 from django.db import transaction
 
-from exchange.database import connect
+from exchange.base.database import connect
 from trading.reference.catalog import Market, catalog
 
 # Whole tables are compared: sorts and hashes need memory, and a plan for the few rows of old statistics would

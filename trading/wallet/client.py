@@ -22,10 +22,10 @@ import msgspec
 import structlog
 from pybreaker import STATE_CLOSED, CircuitBreaker, CircuitBreakerError
 
-from exchange import metrics
-from exchange.env import env
-from exchange.errors import Problem
-from exchange.ids import uuid7
+from exchange.base import metrics
+from exchange.base.env import env
+from exchange.base.http.problems import Problem
+from exchange.base.ids import uuid7
 
 FAILURES = 5
 OPEN_SECONDS = 2

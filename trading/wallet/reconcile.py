@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from exchange.database import array
+from exchange.base.database import array
 from trading.wallet.client import Held, WalletClient
 
 LOOKS, PAUSE = 3, 1.0  # how often what differs is looked at, and seconds between

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import psycopg
 import structlog
 
-from exchange.database import Transaction, array, transaction
-from exchange.env import env
-from exchange.ids import uuid7
+from exchange.base.database import Transaction, array, transaction
+from exchange.base.env import env
+from exchange.base.ids import uuid7
 from matching.core.scale import minor_text
 from matching.core.types import Side
 from trading.ledger import writer

@@ -16,12 +16,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from exchange import ids
-from exchange.audit.log import ORDERS
-from exchange.audit.models import Record, Seal
+from exchange.base import ids
+from exchange.base.admin.keyset import KeysetAdmin
 from exchange.base.admin.time_span_filter import time_span_filter
-from exchange.browse import KeysetAdmin
-from exchange.members.tenancy import TenantAdmin
+from exchange.platform.audit.log import ORDERS
+from exchange.platform.audit.models import Record, Seal
+from exchange.platform.members.tenancy import TenantAdmin
 
 AROUND = timedelta(days=7)  # after an order was placed, its commands are looked for
 

@@ -10,10 +10,10 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from exchange.browse import KeysetAdmin
-from exchange.events import repair
-from exchange.events.models import OutboxEvent
-from exchange.members.tenancy import TenantAdmin
+from exchange.base.admin.keyset import KeysetAdmin
+from exchange.operations import event_repair
+from exchange.platform.events.models import OutboxEvent
+from exchange.platform.members.tenancy import TenantAdmin
 
 Chosen = QuerySet[OutboxEvent]
 
@@ -31,7 +31,7 @@ class OutboxEventAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
 
     @admin.action(description=_("Try failed events again"), permissions=["repair"])
     def try_again(self, request: HttpRequest, chosen: Chosen) -> None:
-        done = repair.retry(_ids(chosen), actor=str(request.user.pk))
+        done = event_repair.retry(_ids(chosen), actor=str(request.user.pk))
         self._tell(request, _("%(count)d events will be tried again."), done)
 
     @admin.action(
@@ -39,7 +39,7 @@ class OutboxEventAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
         permissions=["repair"],
     )
     def give_up(self, request: HttpRequest, chosen: Chosen) -> None:
-        done = repair.discard(_ids(chosen), actor=str(request.user.pk))
+        done = event_repair.discard(_ids(chosen), actor=str(request.user.pk))
         self._tell(request, _("%(count)d events given up."), done)
 
     def _tell(self, request: HttpRequest, what: Any, done: list[int]) -> None:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
-from exchange.browse import KeysetAdmin
+from exchange.base.admin.keyset import KeysetAdmin
 
 
 class ReadOnlyAdmin(KeysetAdmin, ModelAdmin):

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from exchange import ids
+from exchange.base import ids
 
 
 class TimeSpanFilter(admin.SimpleListFilter):

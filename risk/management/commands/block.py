@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.ids import uuid7
-from exchange.members.models import Institution, User
+from exchange.base.ids import uuid7
+from exchange.platform.members.models import Institution, User
 from risk.pretrade import kill_switch
 
 

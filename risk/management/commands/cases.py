@@ -15,7 +15,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from exchange.members.models import User
+from exchange.platform.members.models import User
 from risk.cases import dossier, workflow
 from risk.models import Case
 from risk.models.cases import State

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from exchange.events.topics import BOOKS, ORDERS, PRICES, TRADES
+from exchange.platform.events.topics import BOOKS, ORDERS, PRICES, TRADES
 from tests.simulation.events.recorder import Recorder, Seen
 
 REST_SECONDS = 120.0

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from exchange.events.topics import TOPICS, dlq
+from exchange.platform.events.topics import TOPICS, dlq
 
 POLL_SECONDS = 0.1
 ANSWER_SECONDS = 2.0

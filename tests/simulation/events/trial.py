@@ -37,7 +37,7 @@ STARTED_SECONDS = 30.0
 MARGIN = timedelta(seconds=2)
 HANDLERS = """
 import json
-from exchange.platform.dispatch import HANDLERS
+from exchange.operations.event_dispatch import HANDLERS
 print(json.dumps({group: list(events) for group, events in HANDLERS.items()}))"""
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import httpx
 
-from exchange.embedded.keeper import launched
-from exchange.embedded.ports import find_free
+from exchange.base.ports import find_free
 from exchange.embedded.stack import PROJECT
+from exchange.embedded.supervisor import launched
 
 TOKEN = "wallet-trial-token"
 PROGRAM = PROJECT / "docs" / "wallet_service.py"

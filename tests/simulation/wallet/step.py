@@ -14,8 +14,8 @@ import django
 
 
 def place(user_id: str, body: str) -> None:
-    from exchange.members.models import User
-    from exchange.members.session import Member
+    from exchange.platform.members.authentication import Member
+    from exchange.platform.members.models import User
     from trading.api.order_request import read_order
     from trading.orders.order import Draft
     from trading.orders.place import place_orders

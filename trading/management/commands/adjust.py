@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.approvals import shell
-from exchange.approvals.requests import ApprovalError
-from exchange.members.models import User
+from exchange.platform.approvals import command_line
+from exchange.platform.approvals.requests import ApprovalError
+from exchange.platform.members.models import User
 from trading.ledger import adjustments
 from trading.models import Asset
 
@@ -35,14 +35,14 @@ class Command(BaseCommand):
             "or went out, fees where the house gives or takes",
         )
         parser.add_argument("--reason", required=True, help="why, for the second person and the record")
-        shell.add_arguments(parser)
+        command_line.add_arguments(parser)
         parser.add_argument("--json", action="store_true", dest="as_json", help="print a JSON document")
         parser.add_argument("--dry-run", action="store_true", help="check everything, ask for nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user, asset, amount = _user(options["email"]), _asset(options["asset"]), _amount(options["amount"])
         contra = options["against"].upper()
-        by = shell.person(options)
+        by = command_line.person(options)
         answer = {"user": user.email, "asset": asset.code, "amount": f"{amount:f}", "against": contra}
         try:
             if options["dry_run"]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from exchange.members.models import Institution, User
+from exchange.platform.members.models import Institution, User
 from trading.management.market_command import EXIT_CODES, shell_user
 from trading.markets import status_control
 from trading.models import Order

@@ -18,10 +18,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
-from exchange import ids
-from exchange.env import env
-from exchange.members import installation, tokens
-from exchange.members.models import Institution, User, UserManager
+from exchange.base import ids
+from exchange.base.env import env
+from exchange.platform.members import demo_mode, tokens
+from exchange.platform.members.models import Institution, User, UserManager
 from trading.ledger.accounts import deposit
 from trading.models import Asset
 
@@ -75,11 +75,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if env.jwt_private_key_file is None:
             raise _wrong("JWT_PRIVATE_KEY_FILE is not set: it signs the tokens")
-        if options["fund"] and not installation.is_demo():
+        if options["fund"] and not demo_mode.is_demo():
             raise _wrong(
                 "--fund is for demo mode: else money comes by a deposit, or `adjust` takes two people"
             )
-        if options["order_rate"] is not None and not installation.is_demo():
+        if options["order_rate"] is not None and not demo_mode.is_demo():
             raise _wrong("--order-rate is for demo mode: else it takes two people, in the back office")
         emails = _emails(options["email"], options["count"])
         institution = _institution(options["institution"])

@@ -14,10 +14,10 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.kyc.levels import HIGHEST
-from exchange.kyc.models import KycProfile, ProfileState
-from exchange.members import installation
-from exchange.members.models import Brand, Institution, InstitutionHost, Role, User
+from exchange.platform.kyc.levels import HIGHEST
+from exchange.platform.kyc.models import KycProfile, ProfileState
+from exchange.platform.members import demo_mode
+from exchange.platform.members.models import Brand, Institution, InstitutionHost, Role, User
 from matching.models import SymbolGroup
 from trading.ledger.accounts import deposit
 from trading.models import Account, Asset, FeeSchedule, Instrument
@@ -52,8 +52,8 @@ INSTRUMENTS = [
 ]
 FUNDS = {"BTC": "100", "ETH": "1000", "USDT": "10000000", "TRY": "100000000"}
 
-# code, name, hosts, colours of its own; a logo of the same name is in `exchange/members/demo`
-LOGOS = Path(__file__).resolve().parents[3] / "exchange" / "members" / "demo"
+# code, name, hosts, colours of its own; a logo of the same name is in `exchange/platform/members/demo`
+LOGOS = Path(__file__).resolve().parents[3] / "exchange" / "platform" / "members" / "demo"
 INSTITUTIONS: list[tuple[str, str, list[str], dict[str, str]]] = [
     ("demo", "Demo Bank", ["localhost", "127.0.0.1"], {}),
     (
@@ -81,8 +81,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, as_json: bool, dry_run: bool, **options: Any) -> None:
         try:
-            installation.check_demo() if dry_run else installation.begin_demo()
-        except installation.NotADemo as error:
+            demo_mode.check_demo() if dry_run else demo_mode.begin_demo()
+        except demo_mode.NotADemo as error:
             raise CommandError(str(error), returncode=2) from error
         if dry_run:
             added, deposits = len(_missing_users()), len(_missing_funds())

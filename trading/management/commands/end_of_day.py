@@ -21,8 +21,8 @@ import django.db
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.audit.origin import current
-from exchange.times import rfc3339
+from exchange.base.origin import current
+from exchange.base.times import rfc3339
 from trading.books import checking, closing, late, signing
 from trading.books import day as days
 from trading.books.exact import exact

@@ -8,8 +8,8 @@ from typing import Any
 import django.db
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.ids import uuid7
-from exchange.members.models import User
+from exchange.base.ids import uuid7
+from exchange.platform.members.models import User
 from trading.retention import erasure
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange import metrics
-from exchange.database import connect
-from exchange.env import env
-from exchange.redis import connect as connect_redis
+from exchange.base import metrics
+from exchange.base.database import connect
+from exchange.base.env import env
+from exchange.base.redis import connect as connect_redis
 from matching.models import SymbolGroup
 from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
 from matching.worker import Worker

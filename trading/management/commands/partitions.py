@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange import partitions
+from exchange.base import partitions
 from trading.models.partitions import TABLES
 
 MOST_AHEAD = 400

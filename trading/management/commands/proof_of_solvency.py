@@ -17,7 +17,7 @@ import django.db
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.env import env
+from exchange.base.env import env
 from trading.books import closing, signing, solvency
 from trading.books.exact import exact
 from trading.books.solvency import Proof

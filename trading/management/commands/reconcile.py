@@ -26,7 +26,7 @@ import django.db
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.members.models import Institution
+from exchange.platform.members.models import Institution
 from trading.books import reconciling
 from trading.books.balance import plain
 from trading.books.bank_statement import StatementError, Summary

@@ -9,8 +9,8 @@ import django.db
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.database import own_connection
-from exchange.env import env
+from exchange.base.database import own_connection
+from exchange.base.env import env
 from trading.wallet.client import WalletUnavailable, wallet
 from trading.wallet.reconcile import GRACE, Report, reconcile
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from exchange.approvals.requests import ApprovalError
-from exchange.members import second_factor
-from exchange.members.models import User
+from exchange.platform.approvals.requests import ApprovalError
+from exchange.platform.members import second_factor
+from exchange.platform.members.models import User
 from matching.core.types import MarketStatus
 from trading.management.market_command import TargetCommand
 from trading.markets import resume

@@ -11,8 +11,8 @@ import django.db
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.audit.files import Damaged
-from exchange.env import env
+from exchange.base.env import env
+from exchange.platform.audit.files import Damaged
 from trading.retention.archive import Outcome, archive_due
 from trading.retention.users import forget_due
 

@@ -16,7 +16,7 @@ import django.db
 import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exchange.times import rfc3339
+from exchange.base.times import rfc3339
 from trading.books import balance
 from trading.books.balance import Line, Total
 from trading.books.exact import exact

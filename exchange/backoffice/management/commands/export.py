@@ -16,10 +16,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import DateTimeField, QuerySet, UUIDField
 from django.http import HttpRequest
 
-from exchange import ids
 from exchange.backoffice import exporting
 from exchange.backoffice.columns import Cell, columns
-from exchange.members.models import Institution, User
+from exchange.base import ids
+from exchange.platform.members.models import Institution, User
 
 EVERY = 10_000  # rows between two words of progress
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from exchange.env import env
+from exchange.base.env import env
 
 
 class Command(BaseCommand):

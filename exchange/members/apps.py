@@ -1,7 +1,0 @@
-from django.apps import AppConfig
-
-
-class MembersConfig(AppConfig):
-    name = "exchange.members"
-    label = "members"
-    default_auto_field = "django.db.models.BigAutoField"

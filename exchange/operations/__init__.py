@@ -1,0 +1,1 @@
+"""The commands that start the processes of a running exchange, each on its own."""

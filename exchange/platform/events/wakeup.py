@@ -1,0 +1,89 @@
+"""Wakes the relay after a commit: cheap for who commits, and at most every EVERY seconds.
+
+`relay:poked` in Redis is there while a task is on its way that has not begun; whoever sets it sends one. All this is
+only to be quick: beat sends the same task ten times a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+import redis
+
+from exchange.base.env import env
+from exchange.base.redis import Circuit, client
+
+TASK, QUEUE = "events.relay", "relay"
+POKED = "relay:poked"  # the task takes it off before it looks
+POKED_MILLISECONDS = 1000
+ALIVE_KEY = (
+    "relay:alive"  # {timestamp, kafka}, gone a few seconds after the last run; read by exchange.health
+)
+EVERY = 0.05  # seconds
+EXPIRES = 1.0  # seconds
+REDIS_TIMEOUT = 0.5
+
+enabled = env.exchange_events == "on" and bool(env.kafka_brokers)  # whether events leave the outbox at all
+
+
+def poke() -> None:
+    """There is something new in the outbox, and it is committed. Takes a microsecond and never fails."""
+    if enabled:
+        _poker.ask()
+
+
+class Poker:
+    """A thread does the work, begun when it is first asked to."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._circuit = Circuit()
+
+    def ask(self) -> None:
+        if self._asked.is_set():
+            return
+        self._asked.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="relay-poker", daemon=True)
+                    self._thread.start()
+
+    def _run(self) -> None:
+        send = _sender()
+        pause = threading.Event()
+        while self._asked.wait():
+            self._asked.clear()
+            if not self._circuit.away():
+                try:
+                    if client().set(POKED, 1, nx=True, px=POKED_MILLISECONDS):
+                        send()
+                    self._circuit.works()
+                except redis.RedisError as error:
+                    self._circuit.failed(error)
+            pause.wait(EVERY)
+
+
+def _sender() -> Any:
+    """Sends the task. Celery is loaded here, by the thread: nobody else in a web process or matcher needs it."""
+    from celery import Celery
+    from kombu.exceptions import OperationalError
+
+    app = Celery("poke", broker=env.redis_url, set_as_current=False)
+    timeouts = {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT, "max_retries": 0}
+    connection = app.connection_for_write(transport_options=timeouts)
+
+    def send() -> None:
+        with suppress(OperationalError):  # without Redis there is no poking, and beat goes on when it is back
+            app.send_task(
+                TASK, queue=QUEUE, expires=EXPIRES, ignore_result=True, retry=False, connection=connection
+            )
+
+    return send
+
+
+_poker = Poker()
