@@ -125,13 +125,3 @@ def test_a_decision_is_short_and_names_what_exists(page: Path) -> None:
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == HEADINGS
     assert lines(page) <= 40
     assert missing(quoted(text)) == []
-
-
-@pytest.mark.parametrize(
-    "page",
-    [ARCHITECTURE, *DECISIONS.glob("*.md"), *(PROJECT / "docs" / "how_to").glob("*.md")],
-    ids=lambda page: page.relative_to(PROJECT).as_posix(),
-)
-def test_links_lead_somewhere(page: Path) -> None:
-    targets = _LINK.findall(page.read_text())
-    assert [target for target in targets if not (page.parent / target).exists()] == []
