@@ -85,7 +85,7 @@ def test_without_a_phone_it_is_enrolled_and_the_code_signs_in(dealer: User) -> N
 
 
 def test_the_demo_can_be_entered_without_a_phone(dealer: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As README says it: the command shows the code, from the first sign-in on."""
+    """As docs/try_it.md says it: the command shows the code, from the first sign-in on."""
     monkeypatch.setattr(demo_mode, "env", env.model_copy(update={"exchange_demo": True}))
     DemoMark.objects.create()
     client = Client()
