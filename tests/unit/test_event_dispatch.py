@@ -32,7 +32,7 @@ def test_a_handler_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(
         event_dispatch.HANDLERS, "analytics", {("a", "b"): "exchange.platform.analytics.volume.nothing"}
     )
-    with pytest.raises(ImportError, match=r"there is no exchange\.analytics\.volume\.nothing"):
+    with pytest.raises(ImportError, match=r"there is no exchange\.platform\.analytics\.volume\.nothing"):
         event_dispatch.handlers("analytics")
     monkeypatch.setitem(
         event_dispatch.HANDLERS, "analytics", {("a", "b"): "exchange.platform.analytics.nothing.at_all"}
