@@ -29,7 +29,7 @@ def ordered(events: list[Event]) -> None:
 @in_batches
 def deposited(events: list[Event]) -> None:
     """DEPOSITED, ADJUSTED, WITHDRAWAL_STATUS_CHANGED: a portfolio is worth something else."""
-    valuation_queue.mark(_user(event) for event in events)
+    valuation_queue.enqueue(_user(event) for event in events)
 
 
 def _fill(event: Event) -> tuple[str, positions.Fill]:

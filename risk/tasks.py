@@ -26,7 +26,7 @@ def catch_up() -> int:
     """Count trades into positions whose events did not come, and find who has no portfolio yet; how many
     trades."""
     counted = positions.catch_up()
-    valuation_queue.mark_unknown()
+    valuation_queue.enqueue_missing()
     if counted:
         log.info("trades counted without their events", trades=counted)
     return counted

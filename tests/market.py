@@ -41,8 +41,8 @@ from trading.models import Account, Asset, FeeSchedule, Instrument, Order
 from trading.models.partitions import TABLES
 from trading.orders import amendment_terms, candidates
 from trading.orders.acceptance import accept
-from trading.orders.batch import Accepted, Change
-from trading.orders.order import Draft
+from trading.orders.batch import AcceptedBatch, OrderChange
+from trading.orders.order import NewOrder
 from trading.reference import fee_rates
 from trading.reference.catalog import Market, catalog
 from trading.settlement.group_settlement import GroupSettlement
@@ -139,7 +139,7 @@ class Desk:
         time_in_force: TimeInForce | None = None,
         post_only: bool = False,
         prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST,
-    ) -> Draft:
+    ) -> NewOrder:
         """LIMIT, or MARKET without a price; with `stop`, STOP_LIMIT or STOP."""
         kinds = {
             (False, False): OrderType.MARKET,
@@ -153,7 +153,7 @@ class Desk:
         stop_ticks = 0 if stop is None else market.scale.to_ticks(Decimal(stop))
         assert lots is not None and ticks is not None and stop_ticks is not None, "in steps of the market"
         name = client_order_id or f"order-{next(_names)}"
-        return Draft(
+        return NewOrder(
             market=market,
             user_id=user,
             client_order_id=name,
@@ -169,7 +169,7 @@ class Desk:
             trace_id=f"trace-{name}",
         )
 
-    def accept(self, *drafts: Draft) -> Accepted:
+    def accept(self, *drafts: NewOrder) -> AcceptedBatch:
         """The intake transaction, for orders of one user."""
         prepared = candidates.prepare(drafts, self.member(drafts[0].user_id))
         return accept(own_connection(), prepared, [])
@@ -180,32 +180,32 @@ class Desk:
         (candidate,) = accepted.pending
         return candidate.envelope("")
 
-    def change(self, change: Change) -> Change:
+    def change(self, change: OrderChange) -> OrderChange:
         accept(own_connection(), [], [change])
         return change
 
     def cancel(self, order: str) -> Envelope:
         command = Cancel(uuid7(), self.market.id, order)
-        return self.change(Change(GROUP, Envelope(command, "trace-cancel"), order)).envelope
+        return self.change(OrderChange(GROUP, Envelope(command, "trace-cancel"), order)).envelope
 
     def cancel_all(self, user: str) -> Envelope:
         return self.change(
-            Change(GROUP, Envelope(CancelAll(uuid7(), self.market.id, user), "trace-all"))
+            OrderChange(GROUP, Envelope(CancelAll(uuid7(), self.market.id, user), "trace-all"))
         ).envelope
 
     def trigger(self, order: str, price: str) -> Envelope:
         ticks = self.market.scale.to_ticks(Decimal(price))
         assert ticks is not None
         command = Trigger(uuid7(), self.market.id, order, ticks, self.market.collar_ppm)
-        return self.change(Change(GROUP, Envelope(command, "trace-trigger"), order)).envelope
+        return self.change(OrderChange(GROUP, Envelope(command, "trace-trigger"), order)).envelope
 
     def set_status(self, status: MarketStatus) -> Envelope:
         command: Halt | Resume = Halt(uuid7(), self.market.id, status)
         if status is MarketStatus.TRADING:
             command = Resume(uuid7(), self.market.id)
-        return self.change(Change(GROUP, Envelope(command, "trace-status"))).envelope
+        return self.change(OrderChange(GROUP, Envelope(command, "trace-status"))).envelope
 
-    def amendment(self, order: str, *, price: str | None = None, quantity: str | None = None) -> Change:
+    def amendment(self, order: str, *, price: str | None = None, quantity: str | None = None) -> OrderChange:
         """What intake would ask for, from what it reads now; not yet accepted."""
         row = Order.objects.get(pk=order)
         scale = self.market.scale
@@ -258,10 +258,10 @@ class Desk:
         return Order.objects.get(pk=order)
 
 
-def amendments_change(order: Order, terms: amendment_terms.Terms) -> Change:
+def amendments_change(order: Order, terms: amendment_terms.AmendmentTerms) -> OrderChange:
     """As `amend.amend_order` makes it."""
     command = Amend(uuid7(), order.instrument_id, str(order.pk), terms.bound, terms.quantity)
-    change = Change(GROUP, Envelope(command, "trace-amend"), str(order.pk))
+    change = OrderChange(GROUP, Envelope(command, "trace-amend"), str(order.pk))
     change.hold_account, change.reckoned_from = order.hold_account_id, terms.reckoned_from
     change.hold, change.hold_scale = terms.extra_hold, terms.scale
     return change
@@ -313,7 +313,7 @@ def forget() -> None:
     """Nothing that was read from an earlier database."""
     catalog.forget()
     account_book.forget()
-    authentication.forget()
+    authentication.clear_cache()
     fee_rates._kept._read_at = float("-inf")
 
 

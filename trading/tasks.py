@@ -22,11 +22,11 @@ from trading.ledger import seal
 from trading.models.partitions import TABLES
 from trading.orders import forced_cancels
 from trading.orders.dispatch import Dispatcher
-from trading.orders.resend import LostCommands
+from trading.orders.resend import UnacknowledgedCommands
 from trading.reference.catalog import catalog
 from trading.stops import watchlist
 from trading.stops.check import Checker
-from trading.stops.rebuild import differing
+from trading.stops.rebuild import mismatched
 from trading.wallet.client import WalletUnavailable
 from trading.wallet.release import Closer
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 SEALING_SECONDS = 0.4  # of each two
 PATIENCE = 1.0  # seconds for an answer of Redis: a check has nothing better to do than to wait
 
-_lost = LostCommands()
+_lost = UnacknowledgedCommands()
 
 
 @shared_task(name="trading.sweep")
@@ -120,9 +120,9 @@ def count_stops() -> list[str]:
     """Have the watch list of those symbols read anew that it has another number of stops for than there are."""
     markets = catalog.markets()
     try:
-        wrong = sorted(differing(client(), own_connection(), markets)) if markets else []
+        wrong = sorted(mismatched(client(), own_connection(), markets)) if markets else []
         if wrong:
-            watchlist.doubt(client(), wrong)
+            watchlist.invalidate(client(), wrong)
     except redis.RedisError as error:
         log.warning("stops could not be counted", error=str(error))
         return []

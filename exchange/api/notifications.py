@@ -16,7 +16,7 @@ from exchange.base.http.problems import FieldError
 from exchange.base.http.query_string import DEFAULT_LIMIT, MAX_LIMIT, Query, to_cursor
 from exchange.platform.members import authentication
 from exchange.platform.notifications import preferences, selectors
-from exchange.platform.notifications.kinds import DEFAULTS, Channel, Kind, is_fixed
+from exchange.platform.notifications.kinds import DEFAULTS, Channel, NotificationKind, is_fixed
 from exchange.platform.notifications.models import PHONE
 from exchange.platform.notifications.preferences import Preferences
 from exchange.platform.rest.view import ApiRequest, ApiView, answer, body
@@ -96,7 +96,7 @@ class NotificationsView(ApiView):
         summary="What you were told, newest first",
         tags=["notifications"],
         parameters=[
-            OpenApiParameter("kind", str, enum=Kind.values, description="only these"),
+            OpenApiParameter("kind", str, enum=NotificationKind.values, description="only these"),
             OpenApiParameter(
                 "limit",
                 {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
@@ -109,8 +109,8 @@ class NotificationsView(ApiView):
     def get(self, request: ApiRequest) -> HttpResponse:
         query = Query(request)
         kind, limit, before = query.text("kind"), query.limit(), query.cursor()
-        if kind is not None and kind not in Kind:
-            query.wrong("kind", f"must be one of {', '.join(Kind)}")
+        if kind is not None and kind not in NotificationKind:
+            query.wrong("kind", f"must be one of {', '.join(NotificationKind)}")
         query.check()
         rows = selectors.latest(request.member.user_id, limit + 1, before, kind)
         cursor = to_cursor(UUID(rows[limit - 1].notification_id)) if len(rows) > limit else None
@@ -150,7 +150,7 @@ class PreferencesView(ApiView):
 
 def _chosen(given: NotificationPreferences) -> Preferences:
     wanted, errors = {}, []
-    for kind in Kind:
+    for kind in NotificationKind:
         channels = getattr(given.kinds, kind.lower())
         choices = {channel: getattr(channels, channel.lower()) for channel in Channel}
         wanted[kind] = frozenset(

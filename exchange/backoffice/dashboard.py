@@ -94,7 +94,7 @@ def shown(institution: str, *, machine: bool) -> Shown:
     return read
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Nothing that was read before counts any more."""
     _kept.clear()
 

@@ -83,7 +83,7 @@ def writing_key() -> str:
     return _keys()[0].name
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Read the keys anew."""
     _keys.cache_clear()
 

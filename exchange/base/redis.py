@@ -98,7 +98,7 @@ class Circuit:
             log.info("redis is back")
 
 
-class Question(Protocol):
+class PipelinedRead(Protocol):
     """Commands that go to Redis together with others', in one round trip."""
 
     def put(self, pipe: Pipeline) -> None: ...
@@ -110,7 +110,7 @@ class Question(Protocol):
         """Redis is away."""
 
 
-def ask(client: redis.Redis, circuit: Circuit, *questions: Question) -> None:
+def run_together(client: redis.Redis, circuit: Circuit, *questions: PipelinedRead) -> None:
     """Put all of them at once; nothing is sent if there is no command among them."""
     if circuit.away():
         for question in questions:

@@ -8,7 +8,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-# What takes a second person: code → dotted path to an `exchange.platform.approvals.kinds.Kind`.
+# What takes a second person: code → dotted path to an `exchange.platform.approvals.kinds.ApprovalKind`.
 APPROVAL_KINDS: dict[str, str] = {
     "ADJUSTMENT": "trading.ledger.adjustments.KIND",
     "FEES": "trading.reference.fee_schedules.KIND",

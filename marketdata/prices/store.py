@@ -21,7 +21,7 @@ from exchange.base.decimals import plain
 from exchange.base.ids import uuid7
 from exchange.base.times import rfc3339
 from exchange.platform.events import outbox, topics
-from exchange.platform.events.wakeup import poke
+from exchange.platform.events.wakeup import wake_relay
 from marketdata.prices.board import Listed
 from marketdata.prices.choice import View
 from marketdata.prices.quotes import Quote
@@ -95,7 +95,7 @@ class Store:
                 before = {instrument: (symbol, price) for instrument, symbol, price in cursor}
                 cursor.executemany(_SAVE, rows)
                 cursor.executemany(_TELL, list(_events(prices, before)))
-            poke()
+            wake_relay()
 
         await self._run(save)
 

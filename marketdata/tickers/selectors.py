@@ -76,13 +76,13 @@ def tickers() -> dict[str, TickerView]:
     try:
         views = _views()
     except BaseException:
-        forget()
+        clear_cache()
         raise
     _kept = (now + KEEP_SECONDS, views)
     return views
 
 
-def forget() -> None:
+def clear_cache() -> None:
     global _kept
     _kept = (0.0, {})
 

@@ -187,7 +187,8 @@ def _dossier(request: HttpRequest, case: Case) -> dict[str, Any]:
             "raised_at": alert.raised_at,
             "user": alert.user,
             "detail": [
-                (dossier.called(name), value) for name, value in redaction.named(alert.detail, names).items()
+                (dossier.called(name), value)
+                for name, value in redaction.replace_ids(alert.detail, names).items()
             ],
             "picture": dossier.picture(alert, names),
             "tables": [_table(table) for table in dossier.tables(alert, names)],
@@ -200,7 +201,7 @@ def _dossier(request: HttpRequest, case: Case) -> dict[str, Any]:
 def _alerts(request: HttpRequest, case: Case) -> list[Alert]:
     institution = visible(request.user)
     found = dossier.alerts(case)
-    return found if institution is None else [redaction.of(alert, institution) for alert in found]
+    return found if institution is None else [redaction.redact(alert, institution) for alert in found]
 
 
 def _table(table: dict[str, Any]) -> dict[str, Any]:

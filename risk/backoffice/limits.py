@@ -105,7 +105,9 @@ class BlockAdmin(TenantAdmin, ModelAdmin):
         for each in queryset.filter(lifted_at__isnull=True):
             target = each.user or each.institution
             assert target is not None, "the database has checked that there is one"
-            kill_switch.lift(target, reason="lifted in the back office", by=_who(request), trace_id=uuid7())
+            kill_switch.unblock(
+                target, reason="lifted in the back office", by=_who(request), trace_id=uuid7()
+            )
             lifted += 1
         level = messages.SUCCESS if lifted else messages.WARNING
         self.message_user(request, _("%(count)d lifted.") % {"count": lifted}, level)

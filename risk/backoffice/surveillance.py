@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from exchange.platform.members.tenancy import TenantAdmin
-from risk.detectors.records import Kind
+from risk.detectors.records import AbuseKind
 from risk.detectors.thresholds import KINDS, parse
 from risk.models import OwnerLink, SurveillanceRule
 
@@ -93,9 +93,9 @@ class OwnerLinkAdmin(TenantAdmin, ModelAdmin):
 
 def _thresholds(kind: str) -> dict[str, Any]:
     """Of a kind, by name, with type, bounds, default and description; of none for what is no kind."""
-    if kind not in list(Kind):
+    if kind not in list(AbuseKind):
         return {}
-    described = msgspec.inspect.type_info(KINDS[Kind(kind)])
+    described = msgspec.inspect.type_info(KINDS[AbuseKind(kind)])
     assert isinstance(described, msgspec.inspect.StructType)
     return {field.name: field for field in described.fields}
 

@@ -39,7 +39,7 @@ def tables(alert: Alert, names: Mapping[str, str]) -> list[dict[str, Any]]:
     left_out = alert.evidence.get(LEFT_OUT, {})
     return [
         {"name": name, "left_out": left_out.get(name, 0), **_table(rows)}
-        for name, rows in redaction.named(alert.evidence, names).items()
+        for name, rows in redaction.replace_ids(alert.evidence, names).items()
         if name != LEFT_OUT
     ]
 

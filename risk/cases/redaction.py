@@ -27,7 +27,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHORT = re.compile("…[0-9a-f]{6}")
 
 
-def of(alert: Alert, institution: UUID) -> Alert:
+def redact(alert: Alert, institution: UUID) -> Alert:
     """The same object, changed in memory alone: nobody saves it."""
     named = ids(alert)
     users = dict(User.objects.filter(pk__in=named).values_list("pk", "institution_id"))
@@ -45,7 +45,7 @@ def ids(alert: Alert) -> set[str]:
     return set(_UUID.findall(_text([alert.evidence, alert.detail])))
 
 
-def named(value: Any, names: Mapping[str, str]) -> Any:
+def replace_ids(value: Any, names: Mapping[str, str]) -> Any:
     """The value with those ids' names in their place."""
     text = _UUID.sub(lambda found: names.get(found[0], found[0]), _text(value))
     return msgspec.json.decode(text)
@@ -82,7 +82,7 @@ def _evidence(evidence: dict[str, Any], own: set[str], others: set[str]) -> dict
 
 
 def _hidden(value: Any, others: set[str]) -> Any:
-    return named(value, dict.fromkeys(others, _(OTHERS)))
+    return replace_ids(value, dict.fromkeys(others, _(OTHERS)))
 
 
 def _text(value: Any) -> str:

@@ -241,7 +241,7 @@ def _facts(case: Case) -> dict[str, Any]:
 def _reckon_score(case: Case) -> None:
     """Soon. After the commit, so that nobody waits for a portfolio's row while raising alerts."""
     if case.user_id is not None:
-        transaction.on_commit(lambda: valuation_queue.mark([str(case.user_id)]))
+        transaction.on_commit(lambda: valuation_queue.enqueue([str(case.user_id)]))
 
 
 def _audit(action: str, case: Case, actor: str, **more: Any) -> None:

@@ -14,12 +14,12 @@ from decimal import Decimal
 import msgspec
 
 from matching.order_status import CLOSED, RESTING
-from risk.detectors.records import Shown, Side
+from risk.detectors.records import DisplayedOrder, Side
 
 BY_ITS_OWNER = "USER_CANCELLED"
 
 
-class News(msgspec.Struct, frozen=True):
+class OrderUpdate(msgspec.Struct, frozen=True):
     """An order after a change."""
 
     order: str
@@ -34,7 +34,9 @@ class News(msgspec.Struct, frozen=True):
     at: int
 
 
-def follow(current: Shown | None, filled_before: Decimal, news: News, placed: int) -> list[Shown]:
+def follow(
+    current: DisplayedOrder | None, filled_before: Decimal, news: OrderUpdate, placed: int
+) -> list[DisplayedOrder]:
     """What has to be stored: the leg that stands or ended, then the one that began. `current` is the order's
     last leg, `filled_before` what had been filled when it began, `placed` when the order was."""
     if current is not None and current.closed is not None:
@@ -58,8 +60,8 @@ def follow(current: Shown | None, filled_before: Decimal, news: News, placed: in
     return [ended, _leg(news, news.at)]
 
 
-def _leg(news: News, opened: int) -> Shown:
+def _leg(news: OrderUpdate, opened: int) -> DisplayedOrder:
     assert news.price is not None
-    return Shown(
+    return DisplayedOrder(
         news.order, news.user, news.side, news.price, news.remaining, Decimal(0), Decimal(0), opened, None
     )

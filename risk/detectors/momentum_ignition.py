@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from exchange.base.decimals import plain
-from risk.detectors.records import SECOND, Finding, Kind, Owners, Side, Trade
+from risk.detectors.records import SECOND, AbuseKind, Finding, Owners, Side, Trade
 from risk.detectors.thresholds import MomentumIgnition
 
 CELL = 10 * SECOND
@@ -172,7 +172,7 @@ def _finding(
     fills = [one for burst, out, _ in bursts for one in (*burst, *out)]
     strongest = max(moved for _, _, moved in bursts)
     return Finding(
-        kind=Kind.MOMENTUM_IGNITION,
+        kind=AbuseKind.MOMENTUM_IGNITION,
         symbol=symbol,
         users=tuple(sorted({one.user for one in fills})),
         since=fills[0].trade.at,

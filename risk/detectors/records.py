@@ -18,7 +18,7 @@ SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
 
-class Kind(StrEnum):
+class AbuseKind(StrEnum):
     WASH_TRADE = "WASH_TRADE"
     WASH_RING = "WASH_RING"
     SPOOFING = "SPOOFING"
@@ -51,7 +51,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
         return Side.SELL if self.buyer_is_maker else Side.BUY
 
 
-class Shown(msgspec.Struct, frozen=True, gc=False):
+class DisplayedOrder(msgspec.Struct, frozen=True, gc=False):
     """An order as the book showed it, at one price: an amendment ends one and begins another.
 
     Of `quantity`, `filled` was traded and `withdrawn` taken away by the owner when it ended; `closed` is None
@@ -84,7 +84,7 @@ Among = Callable[[Iterable[str]], Sequence[Trade]]  # the window's trades betwee
 class Finding(msgspec.Struct, frozen=True):
     """`score` says how clear it is, from 0 to 1; `detail` is for people: counts, and amounts as texts."""
 
-    kind: Kind
+    kind: AbuseKind
     symbol: str
     users: tuple[str, ...]
     since: int

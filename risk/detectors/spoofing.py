@@ -21,8 +21,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from exchange.base.decimals import plain
-from risk.detectors.records import SECOND, Finding, Kind, Owners, Shown, Side, Trade
-from risk.detectors.thresholds import Bait, Layering, Spoofing
+from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Owners, Side, Trade
+from risk.detectors.thresholds import DeceptiveDepth, Layering, Spoofing
 
 
 class Fill(NamedTuple):
@@ -37,7 +37,7 @@ class Fill(NamedTuple):
 class Episode(NamedTuple):
     side: Side  # of the fills
     fills: list[Fill]
-    bait: list[Shown]
+    bait: list[DisplayedOrder]
     imbalance: Decimal
 
     @property
@@ -52,9 +52,9 @@ class Episode(NamedTuple):
 def find(
     symbol: str,
     trades: Sequence[Trade],
-    orders: Sequence[Shown],
+    orders: Sequence[DisplayedOrder],
     owners: Owners,
-    limits: Mapping[Kind, Bait],
+    limits: Mapping[AbuseKind, DeceptiveDepth],
 ) -> list[Finding]:
     """One finding an owner, of all episodes in the window: layering if most of them have bait at `least_layers`
     prices or more, else spoofing. A kind without limits is not looked for."""
@@ -62,7 +62,7 @@ def find(
         return []
     mean = sum((order.quantity for order in orders), Decimal(0)) / len(orders)
     fills = _fills(trades, owners)
-    shown: dict[str, list[Shown]] = defaultdict(list)
+    shown: dict[str, list[DisplayedOrder]] = defaultdict(list)
     for order in orders:
         shown[owners.get(order.user, order.user)].append(order)
     found = []
@@ -80,7 +80,11 @@ def find(
 
 
 def episodes(
-    fills: Sequence[Fill], withdrawn: Sequence[Shown], shown: Sequence[Shown], mean: Decimal, limits: Bait
+    fills: Sequence[Fill],
+    withdrawn: Sequence[DisplayedOrder],
+    shown: Sequence[DisplayedOrder],
+    mean: Decimal,
+    limits: DeceptiveDepth,
 ) -> Iterator[Episode]:
     """The episodes of one owner, by time; no bait counts twice."""
     large = Decimal(str(limits.least_size)) * mean
@@ -100,12 +104,12 @@ def episodes(
 
 
 def _with_bait(
-    fills: Sequence[Fill], withdrawn: Sequence[Shown], limits: Bait
-) -> Iterator[tuple[Side, list[Fill], list[Shown]]]:
+    fills: Sequence[Fill], withdrawn: Sequence[DisplayedOrder], limits: DeceptiveDepth
+) -> Iterator[tuple[Side, list[Fill], list[DisplayedOrder]]]:
     """Fills of one side that have bait in common, and all of their bait."""
     used: set[tuple[str, int]] = set()
     run: list[Fill] = []
-    bait: dict[tuple[str, int], Shown] = {}
+    bait: dict[tuple[str, int], DisplayedOrder] = {}
     for fill in fills:
         begin = bisect_left(withdrawn, fill.at - limits.longest_life * SECOND, key=_opened)
         end = bisect_left(withdrawn, fill.at, key=_opened)
@@ -126,11 +130,11 @@ def _with_bait(
         yield run[0].side, run, list(bait.values())
 
 
-def _opened(order: Shown) -> int:
+def _opened(order: DisplayedOrder) -> int:
     return order.opened
 
 
-def _is_bait(order: Shown, fill: Fill, limits: Bait) -> bool:
+def _is_bait(order: DisplayedOrder, fill: Fill, limits: DeceptiveDepth) -> bool:
     """Of an order that was placed before the fill, and not too long."""
     assert order.closed is not None
     return (
@@ -153,15 +157,15 @@ def _fills(trades: Sequence[Trade], owners: Owners) -> dict[str, list[Fill]]:
     return fills
 
 
-def _kind(known: Sequence[Episode], limits: Mapping[Kind, Bait]) -> Kind:
+def _kind(known: Sequence[Episode], limits: Mapping[AbuseKind, DeceptiveDepth]) -> AbuseKind:
     """Layering if at least half of the episodes are."""
-    rules = limits.get(Kind.LAYERING, Layering())
+    rules = limits.get(AbuseKind.LAYERING, Layering())
     assert isinstance(rules, Layering)
     layered = sum(episode.layers >= rules.least_layers for episode in known)
-    return Kind.LAYERING if 2 * layered >= len(known) else Kind.SPOOFING
+    return AbuseKind.LAYERING if 2 * layered >= len(known) else AbuseKind.SPOOFING
 
 
-def _finding(kind: Kind, symbol: str, known: Sequence[Episode], share: Decimal) -> Finding:
+def _finding(kind: AbuseKind, symbol: str, known: Sequence[Episode], share: Decimal) -> Finding:
     known = sorted(known, key=lambda episode: episode.fills[0].at)
     fills = [fill for episode in known for fill in episode.fills]
     bait = [order for episode in known for order in episode.bait]
@@ -187,4 +191,7 @@ def _finding(kind: Kind, symbol: str, known: Sequence[Episode], share: Decimal) 
     )
 
 
-SPOOFING_AND_LAYERING: dict[Kind, Bait] = {Kind.SPOOFING: Spoofing(), Kind.LAYERING: Layering()}
+SPOOFING_AND_LAYERING: dict[AbuseKind, DeceptiveDepth] = {
+    AbuseKind.SPOOFING: Spoofing(),
+    AbuseKind.LAYERING: Layering(),
+}

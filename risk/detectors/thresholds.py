@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from risk.detectors.records import Kind
+from risk.detectors.records import AbuseKind
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +49,7 @@ class WashRing(Thresholds, frozen=True):
     most_members: Annotated[int, Meta(ge=2, le=50, description="larger groups are no ring")] = 10
 
 
-class Bait(Thresholds, frozen=True):
+class DeceptiveDepth(Thresholds, frozen=True):
     """Spoofing and layering: depth shown on one side for the sake of an own fill on the other."""
 
     window: Annotated[int, Meta(ge=60, le=86_400, description="seconds in which the episodes must be")] = 3600
@@ -73,11 +73,11 @@ class Bait(Thresholds, frozen=True):
     ] = 0.4
 
 
-class Spoofing(Bait, frozen=True):
+class Spoofing(DeceptiveDepth, frozen=True):
     """One or two large orders; with more prices than that it is layering."""
 
 
-class Layering(Bait, frozen=True):
+class Layering(DeceptiveDepth, frozen=True):
     least_layers: Annotated[
         int, Meta(ge=2, le=100, description="prices at which bait is shown at a time")
     ] = 3
@@ -109,27 +109,27 @@ class MomentumIgnition(Thresholds, frozen=True):
     ] = 0.5
 
 
-KINDS: dict[Kind, type[Thresholds]] = {
-    Kind.WASH_TRADE: WashTrade,
-    Kind.WASH_RING: WashRing,
-    Kind.SPOOFING: Spoofing,
-    Kind.LAYERING: Layering,
-    Kind.MOMENTUM_IGNITION: MomentumIgnition,
+KINDS: dict[AbuseKind, type[Thresholds]] = {
+    AbuseKind.WASH_TRADE: WashTrade,
+    AbuseKind.WASH_RING: WashRing,
+    AbuseKind.SPOOFING: Spoofing,
+    AbuseKind.LAYERING: Layering,
+    AbuseKind.MOMENTUM_IGNITION: MomentumIgnition,
 }
-SEVERITIES: dict[Kind, int] = {  # unless a rule says otherwise; as risk.models.cases.Severity
-    Kind.WASH_TRADE: 3,
-    Kind.WASH_RING: 3,
-    Kind.SPOOFING: 3,
-    Kind.LAYERING: 3,
-    Kind.MOMENTUM_IGNITION: 2,
+SEVERITIES: dict[AbuseKind, int] = {  # unless a rule says otherwise; as risk.models.cases.Severity
+    AbuseKind.WASH_TRADE: 3,
+    AbuseKind.WASH_RING: 3,
+    AbuseKind.SPOOFING: 3,
+    AbuseKind.LAYERING: 3,
+    AbuseKind.MOMENTUM_IGNITION: 2,
 }
 
 
 class Rules(msgspec.Struct, frozen=True):
     """What holds for one institution or more: a kind that is not in it is not looked for."""
 
-    thresholds: dict[Kind, Thresholds]
-    severities: dict[Kind, int]
+    thresholds: dict[AbuseKind, Thresholds]
+    severities: dict[AbuseKind, int]
 
 
 DEFAULT = Rules({kind: type_() for kind, type_ in KINDS.items()}, SEVERITIES)
@@ -138,6 +138,6 @@ DEFAULT = Rules({kind: type_() for kind, type_ in KINDS.items()}, SEVERITIES)
 def parse(kind: str, values: dict[str, Any]) -> Thresholds:
     """Raises ValueError, naming what is wrong; what is not given is the default."""
     try:
-        return msgspec.convert(values, KINDS[Kind(kind)])
+        return msgspec.convert(values, KINDS[AbuseKind(kind)])
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None

@@ -23,7 +23,7 @@ from decimal import Decimal
 import networkx
 
 from exchange.base.decimals import plain
-from risk.detectors.records import SECOND, Among, Finding, Flow, Flows, Kind, Owners, Trade, users_of
+from risk.detectors.records import SECOND, AbuseKind, Among, Finding, Flow, Flows, Owners, Trade, users_of
 from risk.detectors.thresholds import WashRing
 
 LENGTHS = (3600 * SECOND, 86_400 * SECOND, 7 * 86_400 * SECOND)
@@ -183,7 +183,7 @@ def _finding(symbol: str, trades: Sequence[Trade], size: int, share: Decimal) ->
     users = {user for trade in trades for user in (trade.buyer, trade.seller)}
     quantity = sum((trade.quantity for trade in trades), Decimal(0))
     return Finding(
-        kind=Kind.WASH_RING,
+        kind=AbuseKind.WASH_RING,
         symbol=symbol,
         users=tuple(sorted(users)),
         since=trades[0].at,

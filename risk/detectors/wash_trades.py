@@ -14,7 +14,7 @@ from collections import defaultdict
 from decimal import Decimal
 
 from exchange.base.decimals import plain
-from risk.detectors.records import Among, Finding, Flows, Kind, Owners, users_of
+from risk.detectors.records import AbuseKind, Among, Finding, Flows, Owners, users_of
 from risk.detectors.thresholds import WashTrade
 
 
@@ -39,7 +39,7 @@ def find(symbol: str, flows: Flows, among: Among, owners: Owners, limits: WashTr
         users = sorted({user for trade in trades for user in (trade.buyer, trade.seller)})
         found.append(
             Finding(
-                kind=Kind.WASH_TRADE,
+                kind=AbuseKind.WASH_TRADE,
                 symbol=symbol,
                 users=tuple(users),
                 since=trades[0].at,

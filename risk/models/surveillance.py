@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from risk.detectors.records import Kind
+from risk.detectors.records import AbuseKind
 from risk.detectors.thresholds import parse
 from risk.models.cases import Severity
 
@@ -99,7 +99,7 @@ class SurveillanceRule(models.Model):
         "members.Institution", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
     kind = models.CharField(
-        max_length=20, choices=[(kind.value, kind.value.replace("_", " ").lower()) for kind in Kind]
+        max_length=20, choices=[(kind.value, kind.value.replace("_", " ").lower()) for kind in AbuseKind]
     )
     enabled = models.BooleanField(default=True)
     severity = models.PositiveSmallIntegerField(choices=Severity.choices, default=Severity.HIGH)

@@ -29,13 +29,13 @@ _EVERYBODY = """
         ON CONFLICT DO NOTHING"""
 
 
-def mark(users: Iterable[str], seconds: int = SOON) -> None:
+def enqueue(users: Iterable[str], seconds: int = SOON) -> None:
     """Not later than in so many seconds."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, [seconds, array(users)])
 
 
-def mark_unknown(limit: int = 1000) -> int:
+def enqueue_missing(limit: int = 1000) -> int:
     """Users with an account and without a portfolio; how many were marked."""
     with connection.cursor() as cursor:
         cursor.execute(_EVERYBODY, [limit])

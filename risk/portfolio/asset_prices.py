@@ -21,17 +21,17 @@ _MARKETS = """
       LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id"""
 
 
-class Worth(NamedTuple):
+class AssetPrices(NamedTuple):
     """By asset; one that nothing is known of is in neither. `ways` says by which markets."""
 
     ways: dict[str, Path]
     rates: dict[str, Decimal]
 
 
-def prices(currency: str) -> Worth:
+def read(currency: str) -> AssetPrices:
     with connection.cursor() as cursor:
         cursor.execute(_MARKETS)
         priced = [row for row in cursor.fetchall() if row[3] is not None]
     ways = paths([row[:3] for row in priced], currency)
     by_symbol = {row[0]: row[3] for row in priced}
-    return Worth(ways, {asset: rate(way, by_symbol) for asset, way in ways.items()})
+    return AssetPrices(ways, {asset: rate(way, by_symbol) for asset, way in ways.items()})

@@ -152,4 +152,4 @@ def _take(symbol: str, fills: Sequence[Fill]) -> None:
         columns = [array(column) for column in zip(*holdings.values(), strict=True)]
         cursor.execute(_WRITE, [symbol, array(holdings), *columns])
         cursor.execute(_ADVANCE, [fills[-1].number, symbol])
-    valuation_queue.mark(users)
+    valuation_queue.enqueue(users)

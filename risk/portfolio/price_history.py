@@ -16,7 +16,7 @@ import numpy as np
 from django.db import connection
 
 from risk.models.positions import Parameters
-from risk.portfolio.asset_prices import prices
+from risk.portfolio.asset_prices import read as prices
 from risk.portfolio.conversion import Path
 from risk.portfolio.value_at_risk import Series
 
@@ -37,7 +37,7 @@ _CLOSES = """
      ORDER BY 1, 2"""
 
 
-class Market(NamedTuple):
+class PriceHistory(NamedTuple):
     """`rates` has what an asset is worth now, `returns` how that changed; an asset that nothing is known of is
     in neither."""
 
@@ -45,11 +45,11 @@ class Market(NamedTuple):
     returns: dict[str, Series]
 
 
-def read(parameters: Parameters) -> Market:
+def read(parameters: Parameters) -> PriceHistory:
     worth = prices(parameters.currency)
     closes = _kept(parameters)
     ways = worth.ways
-    return Market(worth.rates, {asset: _returns(way, closes) for asset, way in ways.items() if way})
+    return PriceHistory(worth.rates, {asset: _returns(way, closes) for asset, way in ways.items() if way})
 
 
 def _returns(way: Path, closes: dict[str, Series]) -> Series:
@@ -71,7 +71,7 @@ def returns(path: Path, closes: Mapping[str, Series]) -> Series:
     return product[1:] / product[:-1] - 1
 
 
-def forget() -> None:
+def clear_cache() -> None:
     _history.clear()
 
 

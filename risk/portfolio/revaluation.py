@@ -23,10 +23,10 @@ from exchange.base.ids import uuid7
 from exchange.base.redis import client
 from risk.cases import workflow
 from risk.models.positions import Parameters, Portfolio, Score
-from risk.models.valuation_queue import mark
+from risk.models.valuation_queue import enqueue
 from risk.portfolio import concentration, price_history
 from risk.portfolio.concentration import Concentration
-from risk.portfolio.price_history import Market
+from risk.portfolio.price_history import PriceHistory
 from risk.portfolio.valuation import Valuation, reckon
 
 AT_ONCE = 25  # users in one transaction
@@ -66,7 +66,7 @@ def value_due(seconds: float) -> int:
     """Value whose portfolio is due, the longest waiting first, for about that long; how many."""
     started, done = time.monotonic(), 0
     parameters = Parameters.current()
-    now: Market | None = None
+    now: PriceHistory | None = None
     while time.monotonic() - started < seconds and (due := _claim(parameters)):
         now = now or price_history.read(parameters)
         _value(due, now, parameters)
@@ -86,7 +86,7 @@ def _claim(parameters: Parameters) -> list[Due]:
         return [Due(user, Concentration(asset, share or 0.0)) for user, asset, share in cursor.fetchall()]
 
 
-def _value(due: Sequence[Due], now: Market, parameters: Parameters) -> None:
+def _value(due: Sequence[Due], now: PriceHistory, parameters: Parameters) -> None:
     found = _valuations([each.user for each in due], now, parameters)
     for each in due:
         valuation = found[each.user]
@@ -95,11 +95,11 @@ def _value(due: Sequence[Due], now: Market, parameters: Parameters) -> None:
             _alert(each.user, valuation, parameters)
     with transaction.atomic():
         _write([found[each.user] for each in due])
-        mark([user for user, each in found.items() if each.portfolio.unpriced], UNPRICED_SECONDS)
+        enqueue([user for user, each in found.items() if each.portfolio.unpriced], UNPRICED_SECONDS)
     _publish(found)
 
 
-def _valuations(users: Sequence[str], now: Market, parameters: Parameters) -> dict[str, Valuation]:
+def _valuations(users: Sequence[str], now: PriceHistory, parameters: Parameters) -> dict[str, Valuation]:
     balances: dict[str, dict[str, Decimal]] = {user: {} for user in users}
     conduct: dict[str, list[int]] = {user: [] for user in users}
     with connection.cursor() as cursor:

@@ -16,7 +16,7 @@ from exchange.base.decimals import plain
 from risk.models.positions import Parameters, Portfolio, Score
 from risk.portfolio import concentration, risk_score, value_at_risk, var_backtest
 from risk.portfolio.concentration import Concentration
-from risk.portfolio.price_history import Market
+from risk.portfolio.price_history import PriceHistory
 
 _EXACT = Context(prec=80)
 _PLACES = Decimal("1e-8")
@@ -33,7 +33,7 @@ def reckon(
     at: datetime,
     owned: Mapping[str, Decimal],
     severities: Sequence[int],
-    now: Market,
+    now: PriceHistory,
     parameters: Parameters,
 ) -> Valuation:
     """`owned` by asset, and the severities of the alerts that count against the user."""
@@ -66,7 +66,7 @@ def reckon(
 
 
 def _add_risk(
-    portfolio: Portfolio, values: Mapping[str, Decimal], now: Market, parameters: Parameters
+    portfolio: Portfolio, values: Mapping[str, Decimal], now: PriceHistory, parameters: Parameters
 ) -> None:
     """VaR, shortfall and back-test of what is held now, if all of it has enough of a history."""
     risky = sorted(asset for asset in values if asset != parameters.currency and values[asset])

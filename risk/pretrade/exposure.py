@@ -101,7 +101,7 @@ _OWNED = """
      WHERE a.kind = 'USER' AND a.user_id = ANY (%(users)s::uuid[])"""
 
 
-class Change(NamedTuple):
+class ExposureChange(NamedTuple):
     """Of one user in one market: open orders, lots of open buy orders, units of the base asset that came or went,
     notional traded (hundredths)."""
 
@@ -149,7 +149,7 @@ class Tally:
         self.fields[field] = self.fields.get(field, 0) + number
         return self.fields[field]
 
-    def count(self, change: Change) -> Count:
+    def count(self, change: ExposureChange) -> Count:
         """With this order too, as `_COUNT` does."""
         return Count(
             self.add(f"open:{change.instrument}", change.orders),
@@ -181,7 +181,7 @@ def load(connection: psycopg.Connection[Any], users: Iterable[str]) -> dict[str,
     return tallies
 
 
-def keep(client: redis.Redis, tallies: Mapping[str, Tally]) -> None:
+def store(client: redis.Redis, tallies: Mapping[str, Tally]) -> None:
     """In place of what is stale or not there. Raises redis.RedisError."""
     old = time.time() - FRESH_SECONDS
     pipe = client.pipeline(transaction=False)
@@ -191,14 +191,14 @@ def keep(client: redis.Redis, tallies: Mapping[str, Tally]) -> None:
     pipe.execute()
 
 
-def put(pipe: Pipeline, changes: Mapping[str, Sequence[Change]], since: float) -> None:
+def put(pipe: Pipeline, changes: Mapping[str, Sequence[ExposureChange]], since: float) -> None:
     """Queue to count each user's orders up, by what was loaded `since`; `heard` makes sense of the answers."""
     for user, orders in changes.items():
         asked = [part for c in orders for part in (c.instrument, c.lots, c.currency, c.base)]
         pipe.eval(_COUNT, 1, _key(user), since, *asked)
 
 
-def heard(users: Iterable[str], answers: Sequence[Any]) -> dict[str, Counted | None]:
+def parse(users: Iterable[str], answers: Sequence[Any]) -> dict[str, Counted | None]:
     """None for whose key is not there: nothing was counted."""
     fresh = time.time() - FRESH_SECONDS
     return {user: _counted(found, fresh) for user, found in zip(users, answers, strict=True)}
@@ -213,14 +213,14 @@ def _counted(found: list[int | bytes] | None, fresh: float) -> Counted | None:
     return Counted(counts, stale=numbers[0] <= fresh)
 
 
-def tell(pipe: Pipeline, changes: Sequence[Change]) -> None:
+def record(pipe: Pipeline, changes: Sequence[ExposureChange]) -> None:
     """Queue what became of orders, for those users who are counted."""
     if changes:
         keys = [_key(change.user_id) for change in changes]
         pipe.eval(_CHANGE, len(keys), *keys, *[part for change in changes for part in _parts(change)])
 
 
-def _parts(c: Change) -> tuple[Any, ...]:
+def _parts(c: ExposureChange) -> tuple[Any, ...]:
     return c.instrument, c.currency, c.base, c.orders, c.lots, c.units, c.notional
 
 

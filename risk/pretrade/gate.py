@@ -26,9 +26,9 @@ import redis
 from redis.client import Pipeline
 
 from exchange.base import metrics
-from exchange.base.redis import Circuit, Question, ask, client
+from exchange.base.redis import Circuit, PipelinedRead, client, run_together
 from risk.pretrade import exposure, reference_prices
-from risk.pretrade.exposure import Change, Count, Counted, Tally
+from risk.pretrade.exposure import Count, Counted, ExposureChange, Tally
 from risk.pretrade.refresher import refresher, rules
 from risk.pretrade.rules import Ceilings
 
@@ -46,7 +46,7 @@ class Refusal(StrEnum):
     MAX_POSITION = "MAX_POSITION"
 
 
-class Ask(msgspec.Struct, frozen=True, gc=False):
+class OrderCheck(msgspec.Struct, frozen=True, gc=False):
     """An order as the gate sees it. `limit_price` only for LIMIT orders; `notional` is price × quantity at
     the worst price it may trade at, in `currency`, the quote asset. What is owned is counted in units of
     `unit_places` decimal places of the base asset."""
@@ -64,18 +64,18 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     notional: Decimal
     limit_price: Decimal | None
 
-    def change(self, orders: int) -> Change:
+    def change(self, orders: int) -> ExposureChange:
         lots = orders * self.lots if self.buying else 0
-        return Change(self.user_id, self.instrument, self.currency, self.base, orders, lots, 0, 0)
+        return ExposureChange(self.user_id, self.instrument, self.currency, self.base, orders, lots, 0, 0)
 
 
-class Judgement:
+class PretradeDecision:
     """Of a batch of orders. `refusals`, after `conclude`, has one entry an ask, None for those that may pass.
 
     In between it is a question to Redis, which may go there in the company of others.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], asks: Sequence[Ask]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], asks: Sequence[OrderCheck]) -> None:
         """Judge what needs no counting. May raise psycopg.Error."""
         started = time.perf_counter()
         self.refusals: list[Refusal | None] = []
@@ -97,7 +97,7 @@ class Judgement:
         self._seconds += time.perf_counter() - started
 
     def hear(self, answers: list[Any]) -> None:
-        self._found = exposure.heard(self._counting, answers)
+        self._found = exposure.parse(self._counting, answers)
 
     def unheard(self) -> None:
         self._found = {}
@@ -122,7 +122,7 @@ class Judgement:
         self._kept -= counted
         if counted and not _circuit.away():
             pipe = client().pipeline(transaction=False)
-            exposure.tell(pipe, [self._asks[place].change(-1) for place in counted])
+            exposure.record(pipe, [self._asks[place].change(-1) for place in counted])
             try:
                 pipe.execute()
             except redis.RedisError as error:
@@ -149,15 +149,15 @@ class Judgement:
     def _count_again(self, missing: Mapping[str, list[int]], tallies: Mapping[str, Tally]) -> None:
         """Those for whom Redis had no key, with the tallies that PostgreSQL has."""
         try:
-            exposure.keep(client(), tallies)
+            exposure.store(client(), tallies)
             pipe = client().pipeline(transaction=False)
             exposure.put(pipe, self._changes(missing), rules.since)
-            self._found |= exposure.heard(missing, pipe.execute())
+            self._found |= exposure.parse(missing, pipe.execute())
             _circuit.works()
         except redis.RedisError as error:
             _circuit.failed(error)
 
-    def _changes(self, places: Mapping[str, Sequence[int]]) -> dict[str, list[Change]]:
+    def _changes(self, places: Mapping[str, Sequence[int]]) -> dict[str, list[ExposureChange]]:
         return {user: [self._asks[place].change(1) for place in own] for user, own in places.items()}
 
 
@@ -167,14 +167,14 @@ def idle(connection: psycopg.Connection[Any]) -> bool:
     return rules.empty
 
 
-def consult(*questions: Question) -> None:
+def consult(*questions: PipelinedRead) -> None:
     """Ask Redis all of them at once."""
     with metrics.consult_seconds.time():
-        ask(client(), _circuit, *questions)
+        run_together(client(), _circuit, *questions)
 
 
 def judge_amendment(
-    connection: psycopg.Connection[Any], whole: Ask, before: Ask, after: Ask
+    connection: psycopg.Connection[Any], whole: OrderCheck, before: OrderCheck, after: OrderCheck
 ) -> Refusal | None:
     """For an order as it would be as a `whole`. What rests of it is counted already, so what is counted has a say only
     where that grows, from `before` to `after`."""
@@ -189,7 +189,7 @@ def judge_amendment(
     return _above_sums(after, ceiling, tally.count(after.change(1)))
 
 
-def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings) -> Refusal | None:
+def _uncounted(connection: psycopg.Connection[Any], ask: OrderCheck, ceiling: Ceilings) -> Refusal | None:
     if rules.blocked and (ask.user_id in rules.blocked or ask.institution_id in rules.blocked):
         return Refusal.USER_BLOCKED
     if not rules.permits.open and rules.permits.refuse(ask.user_id, ask.institution_id):
@@ -205,13 +205,13 @@ def _uncounted(connection: psycopg.Connection[Any], ask: Ask, ceiling: Ceilings)
     return None
 
 
-def _above_ceilings(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
+def _above_ceilings(ask: OrderCheck, ceiling: Ceilings, count: Count) -> Refusal | None:
     if _above(count.open_here, ceiling.open_here) or _above(count.open_everywhere, ceiling.open_everywhere):
         return Refusal.MAX_OPEN_ORDERS
     return _above_sums(ask, ceiling, count)
 
 
-def _above_sums(ask: Ask, ceiling: Ceilings, count: Count) -> Refusal | None:
+def _above_sums(ask: OrderCheck, ceiling: Ceilings, count: Count) -> Refusal | None:
     traded_here = Decimal(count.traded_here) / exposure.HUNDREDTHS + ask.notional
     traded_in_currency = Decimal(count.traded_in_currency) / exposure.HUNDREDTHS + ask.notional
     if _above(traded_here, ceiling.traded_here) or _above(traded_in_currency, ceiling.traded_in_currency):

@@ -29,18 +29,18 @@ def block(target: Target, *, reason: str, by: str, trace_id: str) -> Block:
     """Raises AlreadyBlocked."""
     with transaction.atomic():
         _lock(target)
-        if standing(target) is not None:
+        if active_block(target) is not None:
             raise AlreadyBlocked
         made = Block.objects.create(**_field(target), reason=reason, by=by)
         _record("BLOCK", target, by, trace_id, {}, {"reason": reason})
     return made
 
 
-def lift(target: Target, *, reason: str, by: str, trace_id: str) -> Block:
+def unblock(target: Target, *, reason: str, by: str, trace_id: str) -> Block:
     """What was cancelled stays so. Raises NotBlocked."""
     with transaction.atomic():
         _lock(target)
-        lifted = standing(target)
+        lifted = active_block(target)
         if lifted is None:
             raise NotBlocked
         lifted.lifted_at, lifted.lifted_by = timezone.now(), by
@@ -57,7 +57,7 @@ def _lock(target: Target) -> None:
         Institution.objects.select_for_update().get(pk=target.pk)
 
 
-def standing(target: Target) -> Block | None:
+def active_block(target: Target) -> Block | None:
     """The block that is not lifted."""
     return Block.objects.filter(**_field(target), lifted_at__isnull=True).first()
 

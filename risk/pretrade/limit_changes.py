@@ -16,7 +16,7 @@ from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.platform.approvals import effective_dates
-from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import request
 from exchange.platform.members.models import Institution, User
@@ -112,7 +112,7 @@ def _ceiling(name: str, given: Any) -> Any:
     return given if given is None or name in COUNTS else Decimal(given)
 
 
-KIND = Kind(
+KIND = ApprovalKind(
     code=CODE,
     label=_("limits"),
     request_permission="limits.request",

@@ -60,5 +60,5 @@ def _told(symbols: Collection[str]) -> dict[str, Decimal]:
     return {symbol: Decimal(each["price"]) for symbol, each in told.items() if not each["stale"]}
 
 
-def forget() -> None:
+def clear_cache() -> None:
     _known.clear()

@@ -47,7 +47,7 @@ class Refresher:
         with self._lock:
             users, self._stale = self._stale, set()
         for user in users:  # one by one: a busy one may take its time
-            exposure.keep(client(), exposure.load(connection, [user]))
+            exposure.store(client(), exposure.load(connection, [user]))
 
     def _run(self) -> None:
         connection: psycopg.Connection[Any] | None = None

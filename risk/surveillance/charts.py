@@ -17,7 +17,7 @@ import networkx
 
 from exchange.base.decimals import plain
 from risk.cases.redaction import short
-from risk.detectors.records import SECOND, Shown, Side, Trade
+from risk.detectors.records import SECOND, DisplayedOrder, Side, Trade
 
 WIDTH, HEIGHT, MARGIN = 640, 480, 70
 NODE = 30  # radius
@@ -47,7 +47,7 @@ def graph(flows: Mapping[tuple[str, str], tuple[int, Decimal]]) -> str:
     return _svg("Who sold to whom", about, parts)
 
 
-def course(trades: Sequence[Trade], orders: Sequence[Shown], users: set[str]) -> str:
+def course(trades: Sequence[Trade], orders: Sequence[DisplayedOrder], users: set[str]) -> str:
     """Orders as bars from when they were shown to when they ended, trades as triangles; price over time."""
     shown = sorted(orders, key=lambda leg: -leg.quantity)[:MOST]
     drawn = sorted(trades, key=lambda trade: -trade.quantity)[:MOST]

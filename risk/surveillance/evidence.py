@@ -13,17 +13,19 @@ from typing import Any
 
 from exchange.base.decimals import plain
 from exchange.base.times import rfc3339
-from risk.detectors.records import SECOND, Finding, Kind, Owners, Shown, Trade, flows
+from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Owners, Trade, flows
 from risk.surveillance import charts
 
 
-def of(finding: Finding, trades: Sequence[Trade], orders: Sequence[Shown], owners: Owners) -> dict[str, Any]:
+def of(
+    finding: Finding, trades: Sequence[Trade], orders: Sequence[DisplayedOrder], owners: Owners
+) -> dict[str, Any]:
     """`trades` and `orders` may be more than the finding names; orders that are not among them are named only."""
     named, placed = set(finding.trades), set(finding.orders)
     mine = [trade for trade in trades if trade.id in named]
     legs = [leg for leg in orders if leg.order in placed]
     known = {leg.order for leg in legs}
-    if finding.kind in (Kind.WASH_TRADE, Kind.WASH_RING):
+    if finding.kind in (AbuseKind.WASH_TRADE, AbuseKind.WASH_RING):
         drawn = charts.graph({pair: (flow.trades, flow.quantity) for pair, flow in flows(mine).items()})
     else:
         drawn = charts.course(mine, legs, set(finding.users))
@@ -64,7 +66,7 @@ def _users(finding: Finding, trades: Sequence[Trade], owners: Owners) -> list[di
     ]
 
 
-def _shown(leg: Shown) -> dict[str, Any]:
+def _shown(leg: DisplayedOrder) -> dict[str, Any]:
     return {
         "id": f"{leg.order}@{plain(leg.price)}",
         "user": leg.user,

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import connection
 
-from risk.detectors.records import DAY, SECOND, Flow, Owners, Shown, Side, Trade
+from risk.detectors.records import DAY, SECOND, DisplayedOrder, Flow, Owners, Side, Trade
 
 MOST = 20_000  # some two seconds' work
 KEEP_TRADES = 7 * DAY + 3600 * SECOND  # the longest window, and an hour for what comes late
@@ -87,11 +87,11 @@ def flows(symbol: str, since: int, until: int) -> dict[tuple[str, str], Flow]:
     return {(seller, buyer): Flow(count, quantity) for seller, buyer, count, quantity in rows}
 
 
-def shown(symbol: str, since: int, until: int) -> list[Shown]:
+def shown(symbol: str, since: int, until: int) -> list[DisplayedOrder]:
     """What the book showed in the window, by when it was placed."""
     rows = _rows(_SHOWN, [symbol, moment(since), moment(until), MOST])
     _say_if_cut("orders", symbol, rows)
-    return [Shown(row[0], row[1], Side(row[2]), *row[3:]) for row in reversed(rows)]
+    return [DisplayedOrder(row[0], row[1], Side(row[2]), *row[3:]) for row in reversed(rows)]
 
 
 def has_news(symbol: str, since: int) -> bool:

@@ -14,8 +14,8 @@ from django.db import connection
 
 from exchange.base import ids
 from exchange.platform.events.event import Event, Poison
-from risk.detectors.displayed import News, follow
-from risk.detectors.records import Shown, Side
+from risk.detectors.displayed import OrderUpdate, follow
+from risk.detectors.records import DisplayedOrder, Side
 
 JOBS = ("orders", "hour", "day", "week")  # what looks at a market, each with a cursor
 
@@ -53,7 +53,7 @@ class _Leg(msgspec.Struct):
 
     number: int
     filled_before: Decimal
-    shown: Shown
+    shown: DisplayedOrder
 
 
 def keep_trades(events: Sequence[Event]) -> None:
@@ -109,9 +109,9 @@ def keep_orders(events: Sequence[Event]) -> None:
     _store(changed.values())
 
 
-def _news(event: Event) -> News:
+def _news(event: Event) -> OrderUpdate:
     payload = event.payload
-    return News(
+    return OrderUpdate(
         order=payload["order_id"],
         user=payload["user_id"],
         side=Side(payload["side"]),
@@ -129,7 +129,7 @@ def _last_legs(orders: Iterable[str]) -> dict[str, _Leg]:
     with connection.cursor() as cursor:
         cursor.execute(_LAST_LEGS, [list(orders)])
         return {
-            row[0]: _Leg(row[1], row[6], Shown(row[0], row[2], Side(row[3]), *row[4:6], *row[7:]))
+            row[0]: _Leg(row[1], row[6], DisplayedOrder(row[0], row[2], Side(row[3]), *row[4:6], *row[7:]))
             for row in cursor.fetchall()
         }
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from risk.detectors.records import Finding, Kind
+from risk.detectors.records import AbuseKind, Finding
 from risk.detectors.thresholds import DEFAULT, Rules, parse
 from risk.models.surveillance import SurveillanceRule
 
@@ -62,7 +62,7 @@ def institution_of(users: set[str]) -> dict[str, str]:
 def _over(basis: Rules, rules: list[SurveillanceRule]) -> Rules:
     thresholds, severities = dict(basis.thresholds), dict(basis.severities)
     for rule in rules:
-        kind = Kind(rule.kind)
+        kind = AbuseKind(rule.kind)
         thresholds.pop(kind, None)
         if rule.enabled:
             thresholds[kind] = parse(kind, rule.thresholds)

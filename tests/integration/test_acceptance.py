@@ -56,7 +56,7 @@ def test_intakes_that_race_for_the_same_funds_never_hold_them_twice(desk: Desk) 
     alice = desk.user(USDT="1000")
     member = desk.member(alice)
     all_have_read = threading.Barrier(4)
-    results: list[batch.Accepted] = []
+    results: list[batch.AcceptedBatch] = []
     errors: list[BaseException] = []
 
     def intake(number: int) -> None:
@@ -90,7 +90,7 @@ def test_funds_that_went_after_they_were_read_are_found_missing_at_commit(
     attempts: list[bool] = []
     plain = acceptance._accept
 
-    def overtaken(*args: object, locked: bool) -> batch.Accepted:
+    def overtaken(*args: object, locked: bool) -> batch.AcceptedBatch:
         attempts.append(locked)
         accepted = plain(*args, locked=locked)  # type: ignore[arg-type]
         if not locked:

@@ -82,7 +82,7 @@ urlpatterns = [
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    authentication.forget()
+    authentication.clear_cache()
     redis_client().flushdb()
 
 

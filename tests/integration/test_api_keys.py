@@ -37,8 +37,8 @@ SECRETS = load_client()
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    authentication.forget()
-    key_cache.forget()
+    authentication.clear_cache()
+    key_cache.clear_cache()
     last_used.notes.forget()
     with connection.cursor() as cursor:  # a memory that has been there for long
         cursor.execute(
@@ -193,7 +193,7 @@ def test_changes(owner: Client) -> None:
     assert robot.send("GET", READABLE).status_code == 200
     changed = patch(name=" renamed ", addresses=["203.0.113.9", "203.0.113.9/32"]).json()
     assert (changed["name"], changed["addresses"]) == ("renamed", ["203.0.113.9"])
-    key_cache.forget()
+    key_cache.clear_cache()
     problem(robot.send("GET", READABLE), 403, "address_not_allowed")
     assert patch(addresses=[]).json()["name"] == "renamed"
     end = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -340,14 +340,14 @@ def test_revoked_expired_and_inactive(owner: Client, trader: User) -> None:
     key.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     problem(robot.send("GET", READABLE), 401, "key_expired")
     key.update(expires_at=None)
-    key_cache.forget()
+    key_cache.clear_cache()
     assert robot.send("GET", READABLE).status_code == 200
     User.objects.filter(pk=trader.pk).update(is_active=False)
-    authentication.forget()
+    authentication.clear_cache()
     problem(robot.send("GET", READABLE), 401, "user_inactive")
     User.objects.filter(pk=trader.pk).update(is_active=True)
     key.update(revoked_at=datetime.now(UTC))
-    key_cache.forget()
+    key_cache.clear_cache()
     problem(robot.send("GET", READABLE), 401, "key_revoked")
     problem(robot.again("GET", READABLE, change={"X-API-Signature": "0" * 64}), 401, "invalid_signature")
 
@@ -405,7 +405,7 @@ def test_no_key_sees_or_changes_keys(owner: Client) -> None:
 def test_a_key_may_no_more_than_its_user(owner: Client, trader: User) -> None:
     robot = program(owner)
     User.objects.filter(pk=trader.pk).update(role=Role.SUPPORT, is_staff=True)
-    authentication.forget()
+    authentication.clear_cache()
     problem(robot.send("POST", WRITABLE, {}), 403, "forbidden")
 
 
@@ -414,7 +414,7 @@ def test_the_rate_is_the_users_however_many_keys(
 ) -> None:
     monkeypatch.setattr(rate_limit, "ORDERS_WINDOW", 60.0)  # two orders a minute: this test may be slow
     User.objects.filter(pk=trader.pk).update(order_rate=2)
-    authentication.forget()
+    authentication.clear_cache()
     answers = [program(owner).send("POST", WRITABLE, {}) for _ in range(3)]
     assert [each.status_code for each in answers] == [400, 400, 429]
 

@@ -29,7 +29,7 @@ KEYS: dict[str, Any] = django_settings.SIMPLE_JWT
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    authentication.forget()
+    authentication.clear_cache()
     redis_client().flushdb()
 
 

@@ -533,7 +533,7 @@ class TestTickers:
         for told_by_matcher in (False, True):
             if told_by_matcher:
                 desk.client.hset("tops", str(tape.instrument), "9950 0")
-            tickers.forget()
+            tickers.clear_cache()
             ticker = tickers.tickers()[SYMBOL]
             assert (ticker.last, ticker.bid, ticker.ask) == ("100", "99.5", None)
             assert (ticker.price, ticker.price_source, ticker.stale) == ("100.01", "BINANCE_WS", False)

@@ -32,7 +32,7 @@ def demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
     account_book.forget()
     catalog.forget()
-    authentication.forget()
+    authentication.clear_cache()
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def desk(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def fresh(desk: Desk) -> None:
-    dashboard.forget()
+    dashboard.clear_cache()
     for key in redis_client().scan_iter("activity:*"):
         redis_client().delete(key)
 
@@ -129,7 +129,7 @@ def test_open_cases_are_those_of_the_institution(desk: Desk) -> None:
 def test_the_page_says_what_is_wrong(desk: Desk) -> None:
     body = signed_in(staff()).get(reverse("admin:index")).content.decode()
     assert "matcher:alpha is down" in body  # no process runs here
-    dashboard.forget()
+    dashboard.clear_cache()
     Instrument.objects.update(status="HALTED")
     assert "Not trading: BTC/USDT" in signed_in(staff()).get(reverse("backoffice-dashboard")).content.decode()
 

@@ -152,7 +152,7 @@ def test_commands_on_their_way_go_along(desk: Desk) -> None:
 def test_the_sweep_finds_commands_that_were_written_for_the_old_group(desk: Desk) -> None:
     user = desk.user(BTC="10")
     resting = desk.trade(user, "SELL", "1", "100")
-    finder = resend.LostCommands()
+    finder = resend.UnacknowledgedCommands()
     finder.find()
     move(OTHER)
     cancel, late = desk.cancel(resting), desk.place(user, "SELL", "1", "101")
@@ -288,7 +288,7 @@ def test_moves_under_load_while_matchers_are_killed(desk: Desk) -> None:
                 if running_now in victims:
                     running_now[-1].wait()
                     start(group, running_now)
-        finder = resend.LostCommands()
+        finder = resend.UnacknowledgedCommands()
 
         def done() -> bool:
             """The sweep, which Celery does each second."""

@@ -42,7 +42,7 @@ from exchange.platform.notifications import (
     tasks,
     writer,
 )
-from exchange.platform.notifications.kinds import DEFAULTS, Channel, Kind
+from exchange.platform.notifications.kinds import DEFAULTS, Channel, NotificationKind
 from exchange.platform.notifications.mail import Mail
 from exchange.platform.notifications.models import (
     Delivery,
@@ -72,7 +72,7 @@ SHORT = 1.0  # seconds, for what never answers
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    authentication.forget()
+    authentication.clear_cache()
     exchange.base.redis.client().flushdb()
 
 
@@ -154,7 +154,9 @@ def states(**which: Any) -> dict[str, str]:
     return dict(Delivery.objects.filter(**which).values_list("channel", "state"))
 
 
-def want(user: User, kind: Kind, *channels: Channel, phone: str = PHONE, language: str = "") -> None:
+def want(
+    user: User, kind: NotificationKind, *channels: Channel, phone: str = PHONE, language: str = ""
+) -> None:
     wanted = {**DEFAULTS, kind: frozenset(channels)}
     preferences.write(str(user.pk), Preferences(language, phone, wanted))
 
@@ -240,24 +242,26 @@ def test_the_same_fill_reported_again_is_no_news(user: User) -> None:
 
 def test_nobody_is_told_who_is_gone_or_wants_nothing(user: User, bank: Institution) -> None:
     left = User.objects.create_user("left@bank.example", None, institution=bank, is_active=False)
-    want(user, Kind.ORDER_FILLED)
+    want(user, NotificationKind.ORDER_FILLED)
     stranger = User(pk=ids.new())
     handle(order(user, "FILLED"), order(left, "FILLED"), order(stranger, "FILLED"))
     assert not Notification.objects.exists()
 
 
 def test_preferences_decide_and_a_phone_is_needed_for_sms(user: User) -> None:
-    want(user, Kind.ORDER_FILLED, Channel.SMS)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS)
     handle(order(user, "FILLED"))
     assert states() == {"SMS": "QUEUED"}
     assert not Notification.objects.get().live
-    want(user, Kind.ORDER_FILLED, Channel.SMS, Channel.WEBSOCKET, phone="")
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS, Channel.WEBSOCKET, phone="")
     handle(order(user, "FILLED"))
     assert states() == {"SMS": "QUEUED"}, "no other one"
 
 
 def test_security_comes_by_email_even_past_the_services(user: User) -> None:
-    Preference.objects.create(user=user, kind=Kind.NEW_DEVICE, channel=Channel.EMAIL, wanted=False)
+    Preference.objects.create(
+        user=user, kind=NotificationKind.NEW_DEVICE, channel=Channel.EMAIL, wanted=False
+    )
     handle(new_device(user))
     assert states() == {"EMAIL": "QUEUED"}
 
@@ -268,12 +272,12 @@ def test_one_who_trades_all_day_gets_a_digest(user: User, smtp: MailServer) -> N
     handle(*(order(user, "FILLED") for _ in range(most - 1)))
     handle(*(order(user, "FILLED") for _ in range(4)))
     handle(new_device(user))
-    by_state = Delivery.objects.filter(kind=Kind.ORDER_FILLED)
+    by_state = Delivery.objects.filter(kind=NotificationKind.ORDER_FILLED)
     assert (by_state.filter(state=State.QUEUED).count(), by_state.filter(state=State.HELD).count()) == (
         most,
         3,
     )
-    assert states(kind=Kind.NEW_DEVICE) == {"EMAIL": "QUEUED"}
+    assert states(kind=NotificationKind.NEW_DEVICE) == {"EMAIL": "QUEUED"}
     send(Channel.EMAIL, Mail())
     assert len(smtp.messages) == most + 1
     Delivery.objects.filter(state=State.HELD).update(due_at=datetime.now(UTC))
@@ -355,7 +359,9 @@ def test_a_program_is_known_by_its_id_or_its_network(user: User) -> None:
     }
     assert id_ not in " ".join(KnownDevice.objects.values_list("fingerprint", flat=True))
     handle(*events)
-    assert Notification.objects.filter(kind=Kind.NEW_DEVICE).count() == sum(new for _, new in tries)
+    assert Notification.objects.filter(kind=NotificationKind.NEW_DEVICE).count() == sum(
+        new for _, new in tries
+    )
 
 
 @pytest.mark.parametrize("given", ["short", "x" * 129, "with a space in it", "quoted'; --------"])
@@ -449,7 +455,7 @@ def test_an_institutions_own_words_come_first_and_give_way_if_they_fail(
 ) -> None:
     own = TextTemplate.objects.create(
         institution=bank,
-        kind=Kind.DEPOSIT,
+        kind=NotificationKind.DEPOSIT,
         channel=Channel.EMAIL,
         language="en",
         subject="{{ brand }}: {{ amount }}",
@@ -468,7 +474,7 @@ def test_an_institutions_own_words_come_first_and_give_way_if_they_fail(
 
 
 def test_an_sms_goes_to_the_gateway(user: User, gateway: SmsServer) -> None:
-    want(user, Kind.ORDER_FILLED, Channel.SMS, language="tr")
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS, language="tr")
     handle(order(user, "FILLED"))
     send(Channel.SMS, HttpSms(gateway.url, "secret-token"))
     assert gateway.messages == [
@@ -483,7 +489,7 @@ def test_an_sms_goes_to_the_gateway(user: User, gateway: SmsServer) -> None:
 
 
 def test_the_console_shows_an_sms_and_not_whose_it_is(user: User, capsys: pytest.CaptureFixture[str]) -> None:
-    want(user, Kind.ORDER_FILLED, Channel.SMS)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS)
     handle(order(user, "FILLED"))
     send(Channel.SMS, ConsoleSms())
     shown = capsys.readouterr().out
@@ -492,7 +498,7 @@ def test_the_console_shows_an_sms_and_not_whose_it_is(user: User, capsys: pytest
 
 
 def test_a_user_who_left_meanwhile_is_not_written_to(user: User, smtp: MailServer) -> None:
-    want(user, Kind.ORDER_FILLED, Channel.SMS)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS)
     handle(order(user, "FILLED"), new_device(user))
     UserContact.objects.update(phone="")
     User.objects.update(is_active=False)
@@ -566,7 +572,7 @@ def test_what_a_gateway_answers_decides(
     reason: str,
 ) -> None:
     gateway.manner = manner
-    want(user, Kind.ORDER_FILLED, Channel.SMS)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS)
     handle(order(user, "FILLED"))
     send(Channel.SMS, HttpSms(gateway.url, "", timeout=SHORT if manner == "silent" else PATIENCE))
     delivery = Delivery.objects.get()
@@ -575,7 +581,7 @@ def test_what_a_gateway_answers_decides(
 
 
 def test_nobody_there_is_tried_again_later_each_time(user: User) -> None:
-    want(user, Kind.ORDER_FILLED, Channel.SMS)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS)
     handle(order(user, "FILLED"))
     waits = []
     for _ in range(4):
@@ -615,7 +621,7 @@ def test_one_that_hangs_holds_up_nobody_else(
     monkeypatch.setattr(
         sender, "PROVIDERS", {Channel.EMAIL: Mail, Channel.SMS: lambda: HttpSms(gateway.url, "", timeout=60)}
     )
-    want(user, Kind.ORDER_FILLED, Channel.SMS, Channel.EMAIL)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS, Channel.EMAIL)
     sender.start()
     try:
         handle(*(order(user, "FILLED") for _ in range(4)))
@@ -640,7 +646,7 @@ def test_one_that_hangs_holds_up_nobody_else(
 def test_killed_while_it_sends_it_never_sends_again(user: User, gateway: SmsServer) -> None:
     """A process of its own is killed after the gateway has the message and before it says so."""
     gateway.manner = "silent"
-    want(user, Kind.ORDER_FILLED, Channel.SMS)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS)
     handle(order(user, "FILLED"))
     ours = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
     process = subprocess.Popen(
@@ -676,7 +682,7 @@ def test_killed_while_it_sends_it_never_sends_again(user: User, gateway: SmsServ
 
 @lasting
 def test_two_senders_never_take_the_same(user: User, gateway: SmsServer) -> None:
-    want(user, Kind.ORDER_FILLED, Channel.SMS)
+    want(user, NotificationKind.ORDER_FILLED, Channel.SMS)
     handle(*(order(user, "FILLED") for _ in range(writer.SINGLE_AN_HOUR)))
 
     def run() -> None:
@@ -701,7 +707,7 @@ def test_what_is_old_is_given_up_and_forgotten(user: User) -> None:
     Notification.objects.create(
         id=ids.floor(long_ago - timedelta(seconds=1)),
         user=user,
-        kind=Kind.DEPOSIT,
+        kind=NotificationKind.DEPOSIT,
         about="long ago",
         event_id=ids.new(),
         data={},
@@ -730,7 +736,7 @@ def test_preferences_are_the_defaults_until_they_are_chosen(user: User) -> None:
     shown = api(user, "get", "/preferences").json()
     assert shown["language"] == shown["phone"] == ""
     assert shown["kinds"]["ORDER_FILLED"] == {"EMAIL": True, "SMS": False, "WEBSOCKET": True}
-    assert set(shown["kinds"]) == set(Kind)
+    assert set(shown["kinds"]) == set(NotificationKind)
     chosen = {"language": "tr", "phone": PHONE, "kinds": {"ORDER_FILLED": {"EMAIL": False, "SMS": True}}}
     answer = api(user, "put", "/preferences", chosen)
     assert answer.status_code == 200

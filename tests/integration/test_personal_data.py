@@ -80,11 +80,11 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
     def given(*names: str) -> None:
         monkeypatch.setattr(encryption, "env", env.model_copy(update={"exchange_data_keys": ",".join(names)}))
-        encryption.forget()
+        encryption.clear_cache()
 
     yield given
     monkeypatch.undo()
-    encryption.forget()
+    encryption.clear_cache()
 
 
 def stored(table: str, column: str, user: User) -> str:

@@ -35,7 +35,7 @@ D = Decimal
 
 @pytest.fixture
 def desk(transactional_db: None) -> Iterator[Desk]:
-    price_history.forget()
+    price_history.clear_cache()
     with open_desk() as desk:
         yield desk
 

@@ -33,11 +33,11 @@ from tests.market import SYMBOL, Desk, open_desk, sql
 from trading.models import Order, PendingCommand
 from trading.orders import amendment_terms, pretrade
 from trading.orders.acceptance import accept
-from trading.orders.batch import Accepted
+from trading.orders.batch import AcceptedBatch
 from trading.orders.candidates import prepare
 from trading.orders.dispatch import Dispatcher
 from trading.orders.forced_cancels import cancel_due
-from trading.orders.order import Draft
+from trading.orders.order import NewOrder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def desk() -> Iterator[Desk]:
     with open_desk() as desk:
         gate.rules.forget()
-        reference_prices.forget()
+        reference_prices.clear_cache()
         yield desk
         gate.rules.forget()
 
@@ -67,7 +67,7 @@ def limit(**fields: Any) -> Limit:
     return made
 
 
-def send(desk: Desk, *drafts: Draft) -> Accepted:
+def send(desk: Desk, *drafts: NewOrder) -> AcceptedBatch:
     """As intake does it."""
     candidates = prepare(drafts, desk.member(drafts[0].user_id))
     with pretrade.judged(own_connection(), candidates) as judgement:
@@ -76,7 +76,7 @@ def send(desk: Desk, *drafts: Draft) -> Accepted:
     return accepted
 
 
-def refused(desk: Desk, *drafts: Draft) -> list[str | None]:
+def refused(desk: Desk, *drafts: NewOrder) -> list[str | None]:
     """Of each draft why it was turned away."""
     accepted = send(desk, *drafts)
     reasons = {c.draft.client_order_id: c.reason for c in accepted.pending + accepted.rejected}
@@ -153,13 +153,13 @@ def test_a_price_far_from_the_reference_is_refused(desk: Desk) -> None:
     assert refused(desk, desk.draft(alice, "BUY", "1", "50")) == [None], "nobody vouches for a price"
     told = {"symbol": SYMBOL, "price": "100", "stale": False}
     redis_client().set(f"price:{SYMBOL}", json.dumps(told))
-    reference_prices.forget()
+    reference_prices.clear_cache()
     assert refused(desk, *(desk.draft(alice, "BUY", "1", price) for price in ("89.9", "90", "110", "110.1"))) == [
         "PRICE_BAND", None, None, "PRICE_BAND",
     ]  # fmt: skip
     redis_client().delete(f"price:{SYMBOL}")
     sql("INSERT INTO marketdata_price SELECT id, 200, 'OWN', false, now() FROM trading_instrument")
-    reference_prices.forget()
+    reference_prices.clear_cache()
     assert refused(desk, desk.draft(alice, "BUY", "1", "100")) == ["PRICE_BAND"], "PostgreSQL has it too"
 
 

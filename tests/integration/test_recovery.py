@@ -33,11 +33,11 @@ from trading.orders import best_prices, dispatch, intake, resend
 from trading.orders.amend import amend_order
 from trading.orders.cancel import cancel_order
 from trading.orders.change import ChangeOutcome
-from trading.orders.pending import sent_again
+from trading.orders.pending import resend as sent_again
 from trading.orders.place import Outcome, place_orders
 from trading.reference.catalog import Market, catalog
 from trading.settlement import recovery
-from trading.settlement.blotter import Blotter, Sheet, Working
+from trading.settlement.blotter import Blotter, LiveOrder, SettlementRows
 from trading.settlement.group_settlement import GroupSettlement
 from trading.verify import report
 
@@ -76,7 +76,7 @@ def same_as_rebuilt(desk: Desk) -> None:
     assert _orders(rebuilt.blotter, market) == _orders(desk.settlement._blotter, market)
 
 
-def _orders(blotter: Blotter, market: Market) -> list[Working]:
+def _orders(blotter: Blotter, market: Market) -> list[LiveOrder]:
     """All of one and the same `Market`, which compares by identity."""
     return [
         replace(order, market=market) for order in sorted(blotter.orders.values(), key=attrgetter("number"))
@@ -233,7 +233,9 @@ class DiesAfterCommit(GroupSettlement):
 
     died = False
 
-    def settle(self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()) -> Sheet:
+    def settle(
+        self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()
+    ) -> SettlementRows:
         sheet = super().settle(applied, position, changes)
         if not self.died:
             self.died = True
@@ -356,7 +358,7 @@ def test_an_order_is_the_same_command_when_it_is_made_anew(desk: Desk) -> None:
 
 def lost_commands() -> dict[str, list[Envelope]]:
     """As a sweep finds them a little later."""
-    return resend.LostCommands().find(datetime.now(UTC) + resend.AGE + timedelta(seconds=1))
+    return resend.UnacknowledgedCommands().find(datetime.now(UTC) + resend.AGE + timedelta(seconds=1))
 
 
 def test_lost_commands_are_found_and_applied_once(door: Desk) -> None:
@@ -426,7 +428,7 @@ def test_orders_that_are_not_lost_are_not_sent_again(desk: Desk) -> None:
     alice = desk.user(USDT="1000")
     desk.trade(alice, "BUY", "1", "100")
     young = desk.place(alice, "BUY", "1", "90")
-    sweep = resend.LostCommands()
+    sweep = resend.UnacknowledgedCommands()
     assert sweep.find(datetime.now(UTC)) == {}
     assert [envelope.command.id for envelope in lost_commands()[GROUP]] == [young.command.id]
     assert env.exchange_order_timeout <= resend.AGE.total_seconds(), "who still waits is not overtaken"

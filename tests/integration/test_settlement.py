@@ -21,7 +21,7 @@ from matching.worker import Overtaken
 from tests.market import GROUP, PATIENCE, Desk, open_desk, sql
 from trading.models import Asset, FeeSchedule, Instrument, PendingCommand, Posting, Trade
 from trading.orders.acceptance import accept
-from trading.orders.batch import Accepted
+from trading.orders.batch import AcceptedBatch
 from trading.settlement.group_settlement import GroupSettlement
 from trading.verify import report
 
@@ -140,7 +140,7 @@ def test_funds_are_held_once_however_many_ask_at_the_same_time(desk: Desk) -> No
     alice = desk.user(USDT="1000")
     desk.accept(desk.draft(alice, "BUY", "1", "99999"))  # opens the accounts
     start = threading.Barrier(8)
-    outcomes: list[Accepted] = []
+    outcomes: list[AcceptedBatch] = []
 
     def intake() -> None:
         try:

@@ -64,7 +64,7 @@ def folder(users: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> P
 
 def ask(user: str) -> Any:
     """GET /api/v1/solvency as this user."""
-    authentication.forget()
+    authentication.clear_cache()
     token = tokens.access(User.objects.get(pk=user))
     answer = Client().get("/api/v1/solvency", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200, answer.content

@@ -290,7 +290,7 @@ def test_killed_before_the_stop_was_taken_off_the_list(
     assert other.run() == 0
     other.close()
     assert (sent(desk), listed(desk)[Side.BUY]) == ([], set())
-    found = resend.LostCommands().find(datetime.now(UTC) + resend.AGE + timedelta(seconds=1))
+    found = resend.UnacknowledgedCommands().find(datetime.now(UTC) + resend.AGE + timedelta(seconds=1))
     desk.match(*found[GROUP])
     assert (status(stop), desk.order(stop).trigger_price) == ("OPEN", Decimal(105))
 
@@ -421,7 +421,7 @@ def test_what_is_doubted_while_it_is_read_is_read_again(
     parts = rebuild.rebuild(desk.client, connect, [desk.market])
     next(parts)
     if happens == "doubted":
-        watchlist.doubt(desk.client, [SYMBOL])
+        watchlist.invalidate(desk.client, [SYMBOL])
     else:
         desk.client.flushdb()
     assert list(parts) == []

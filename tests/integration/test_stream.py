@@ -63,7 +63,7 @@ def test_ping_is_answered() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_token_signs_in() -> None:
-    authentication.forget()
+    authentication.clear_cache()
     user = User.objects.create(
         email="a@bank.example", institution=Institution.objects.create(code="bank", name="Bank")
     )

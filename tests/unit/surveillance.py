@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
-from risk.detectors.records import SECOND, Shown, Side, Trade
+from risk.detectors.records import SECOND, DisplayedOrder, Side, Trade
 
 _numbers = itertools.count(1)
 
@@ -48,10 +48,10 @@ def shown(
     filled: str = "0",
     by_owner: bool = True,
     order: str = "",
-) -> Shown:
+) -> DisplayedOrder:
     """What was not filled was withdrawn by the owner when it ended, unless it was not `by_owner`."""
     rest = Decimal(quantity) - Decimal(filled)
-    return Shown(
+    return DisplayedOrder(
         order or f"o{next(_numbers)}",
         user,
         side,

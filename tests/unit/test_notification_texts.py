@@ -11,15 +11,22 @@ from django.core.exceptions import ValidationError
 
 from exchange.platform.members.devices import browser_id, family
 from exchange.platform.notifications import handlers, texts
-from exchange.platform.notifications.kinds import DEFAULTS, OUTWARD, SECURITY, Channel, Kind, is_fixed
+from exchange.platform.notifications.kinds import (
+    DEFAULTS,
+    OUTWARD,
+    SECURITY,
+    Channel,
+    NotificationKind,
+    is_fixed,
+)
 from exchange.platform.notifications.models import TextTemplate
 
 LANGUAGES = [code for code, _ in settings.LANGUAGES]
-ALL = list(product([*Kind, texts.DIGEST], OUTWARD, LANGUAGES))
+ALL = list(product([*NotificationKind, texts.DIGEST], OUTWARD, LANGUAGES))
 
 
 def own(
-    body: str, *, kind: str = Kind.DEPOSIT, channel: str = Channel.EMAIL, subject: str = "S"
+    body: str, *, kind: str = NotificationKind.DEPOSIT, channel: str = Channel.EMAIL, subject: str = "S"
 ) -> TextTemplate:
     return TextTemplate(kind=kind, channel=channel, language="en", subject=subject, body=body)
 
@@ -48,8 +55,8 @@ def test_no_two_kinds_or_languages_share_their_words() -> None:
     ],
 )
 def test_an_email_is_in_the_language(language: str, subject: str, line: str) -> None:
-    values = texts.example(Kind.ORDER_FILLED, language)
-    words = texts._from_file(Kind.ORDER_FILLED, Channel.EMAIL, language, values)
+    values = texts.example(NotificationKind.ORDER_FILLED, language)
+    words = texts._from_file(NotificationKind.ORDER_FILLED, Channel.EMAIL, language, values)
     assert words.subject == subject
     assert line in words.body.splitlines()
 
@@ -57,7 +64,10 @@ def test_an_email_is_in_the_language(language: str, subject: str, line: str) -> 
 def test_a_reason_is_told_in_words() -> None:
     said = {
         language: texts._from_file(
-            Kind.ORDER_REJECTED, Channel.SMS, language, texts.example(Kind.ORDER_REJECTED, language)
+            NotificationKind.ORDER_REJECTED,
+            Channel.SMS,
+            language,
+            texts.example(NotificationKind.ORDER_REJECTED, language),
         ).body
         for language in LANGUAGES
     }
@@ -66,14 +76,14 @@ def test_a_reason_is_told_in_words() -> None:
 
 
 def test_an_order_without_a_price_is_told_without_one() -> None:
-    values = texts.example(Kind.ORDER_FILLED, "en") | {"price": ""}
-    body = texts._from_file(Kind.ORDER_FILLED, Channel.EMAIL, "en", values).body
+    values = texts.example(NotificationKind.ORDER_FILLED, "en") | {"price": ""}
+    body = texts._from_file(NotificationKind.ORDER_FILLED, Channel.EMAIL, "en", values).body
     assert body.startswith("Your order to buy 0.5 BTC was filled in full.")
 
 
 def test_what_was_put_into_a_subject_cannot_begin_another_header() -> None:
-    values = texts.example(Kind.DEPOSIT, "en") | {"asset": "USDT\r\nBcc: all@bank.example"}
-    words = texts._from_file(Kind.DEPOSIT, Channel.EMAIL, "en", values)
+    values = texts.example(NotificationKind.DEPOSIT, "en") | {"asset": "USDT\r\nBcc: all@bank.example"}
+    words = texts._from_file(NotificationKind.DEPOSIT, Channel.EMAIL, "en", values)
     assert words.subject == "2500 USDT Bcc: all@bank.example arrived"
 
 
@@ -106,11 +116,11 @@ def test_words_that_would_fail_are_refused(template: TextTemplate, field: str, w
 
 
 def test_security_comes_by_email_whatever_is_chosen() -> None:
-    assert {(kind, channel) for kind in Kind for channel in Channel if is_fixed(kind, channel)} == {
-        (kind, Channel.EMAIL) for kind in SECURITY
-    }
+    assert {
+        (kind, channel) for kind in NotificationKind for channel in Channel if is_fixed(kind, channel)
+    } == {(kind, Channel.EMAIL) for kind in SECURITY}
     assert all(Channel.EMAIL in DEFAULTS[kind] for kind in SECURITY)
-    assert set(DEFAULTS) == set(Kind)
+    assert set(DEFAULTS) == set(NotificationKind)
 
 
 @pytest.mark.parametrize(

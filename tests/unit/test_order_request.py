@@ -16,7 +16,7 @@ from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Si
 from matching.order_view import OrderView
 from trading.api import order_request, parameters
 from trading.api.json_body import load
-from trading.orders.order import Draft
+from trading.orders.order import NewOrder
 from trading.reference.catalog import AssetView, Catalog, Market
 
 BTC, USDT, YEN = AssetView(1, "BTC", 8), AssetView(2, "USDT", 8), AssetView(3, "JPY", 0)
@@ -73,9 +73,9 @@ def known_markets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parameters, "catalog", catalog)
 
 
-def draft(fields: dict[str, Any]) -> Draft:
+def draft(fields: dict[str, Any]) -> NewOrder:
     result = order_request.read_order(load(json.dumps(fields).encode()), "user", "trace")
-    assert isinstance(result, Draft), result
+    assert isinstance(result, NewOrder), result
     return result
 
 
@@ -301,7 +301,7 @@ def test_any_json_is_a_draft_or_named_errors(fields: dict[str, Any]) -> None:
 def test_ticks_and_lots_come_back_as_they_were(ticks: int, lots: int) -> None:
     fields = LIMIT | {"price": DOLLAR.scale.price_text(ticks), "quantity": DOLLAR.scale.quantity_text(lots)}
     result = order_request.read_order(load(json.dumps(fields).encode()), "user", "trace")
-    if isinstance(result, Draft):
+    if isinstance(result, NewOrder):
         assert (result.price, result.quantity) == (ticks, lots)
     else:
         assert ticks * lots * 25 < 10 * 100_000

@@ -10,7 +10,7 @@ import pytest
 
 from matching.core.invariants import check
 from risk.cases import redaction
-from risk.detectors.records import Kind, Side
+from risk.detectors.records import AbuseKind, Side
 from risk.detectors.thresholds import KINDS, Layering, Rules, Spoofing, parse
 from risk.surveillance import charts
 from risk.surveillance.evaluation import report, score
@@ -23,8 +23,8 @@ def test_a_round_finds_most_of_what_is_there_and_little_else() -> None:
     """Of a seed that nothing was tuned on; it is far from exact, so that no threshold is tuned for it."""
     counted = score.evaluate([4242], lambda _: None)
     lines = counted.lines
-    assert {kind for kind, _ in lines} >= set(Kind)
-    assert {size for kind, size in lines if kind is Kind.WASH_RING} >= set(score.RING_SIZES)
+    assert {kind for kind, _ in lines} >= set(AbuseKind)
+    assert {size for kind, size in lines if kind is AbuseKind.WASH_RING} >= set(score.RING_SIZES)
     assert sum(line.injected for line in lines.values()) == 16
     assert sum(line.recalled for line in lines.values()) >= 10
     assert sum(line.findings - line.true for line in lines.values()) <= 3
@@ -51,19 +51,19 @@ def test_without_thresholds_nothing_is_found(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_part_of_a_ring_or_a_bystander_proves_nothing() -> None:
-    act = score.Act(Kind.WASH_RING, frozenset("abc"), 3)
+    act = score.Act(AbuseKind.WASH_RING, frozenset("abc"), 3)
 
-    def proves(users: str, kind: Kind = Kind.WASH_RING) -> bool:
+    def proves(users: str, kind: AbuseKind = AbuseKind.WASH_RING) -> bool:
         return score.proves(score.Finding(kind, "X", tuple(users), 0, 0, 1.0, {}), act)
 
     assert proves("abc")
     assert not proves("ab")
     assert not proves("abcd")
-    assert not proves("abc", Kind.WASH_TRADE)
+    assert not proves("abc", AbuseKind.WASH_TRADE)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_thresholds_have_bounds_and_know_their_names(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(AbuseKind))
+def test_thresholds_have_bounds_and_know_their_names(kind: AbuseKind) -> None:
     assert parse(kind, {}) == KINDS[kind]()
     for name in KINDS[kind].__struct_fields__:
         with pytest.raises(ValueError, match=name):

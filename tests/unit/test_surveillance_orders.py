@@ -8,28 +8,28 @@ from decimal import Decimal
 import pytest
 
 from risk.detectors import momentum_ignition, spoofing
-from risk.detectors.displayed import News, follow
-from risk.detectors.records import SECOND, Finding, Kind, Shown, Side, Trade
+from risk.detectors.displayed import OrderUpdate, follow
+from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Side, Trade
 from risk.detectors.thresholds import Layering, MomentumIgnition, Spoofing
 from tests.unit.surveillance import shown, trade
 
 BUY, SELL = Side.BUY, Side.SELL
 
 
-def find_bait(trades: list[Trade], orders: list[Shown], **limits: float) -> list[Finding]:
-    rules = {Kind.SPOOFING: Spoofing(**limits), Kind.LAYERING: Layering(**limits)}  # type: ignore[arg-type]
+def find_bait(trades: list[Trade], orders: list[DisplayedOrder], **limits: float) -> list[Finding]:
+    rules = {AbuseKind.SPOOFING: Spoofing(**limits), AbuseKind.LAYERING: Layering(**limits)}  # type: ignore[arg-type]
     return spoofing.find(
         "X", sorted(trades, key=lambda t: t.at), sorted(orders, key=lambda o: o.opened), {}, rules
     )
 
 
-def others(count: int) -> list[Shown]:
+def others(count: int) -> list[DisplayedOrder]:
     return [shown(f"m{n}", BUY, "99", "10", n, n + 5) for n in range(count)]
 
 
 def episode(
     at: float, layers: int = 1, *, wait: float = 2, size: str = "100"
-) -> tuple[list[Trade], list[Shown]]:
+) -> tuple[list[Trade], list[DisplayedOrder]]:
     """A small bid that is hit while large offers stand above; then they go."""
     wanted = shown("s", BUY, "100", "5", at, at + 5, filled="5")
     walls = [
@@ -39,7 +39,7 @@ def episode(
     return [hit], [wanted, *walls]
 
 
-def several(*episodes: tuple[list[Trade], list[Shown]]) -> tuple[list[Trade], list[Shown]]:
+def several(*episodes: tuple[list[Trade], list[DisplayedOrder]]) -> tuple[list[Trade], list[DisplayedOrder]]:
     return [t for trades, _ in episodes for t in trades], [
         o for _, orders in episodes for o in orders
     ] + others(40)
@@ -47,7 +47,7 @@ def several(*episodes: tuple[list[Trade], list[Shown]]) -> tuple[list[Trade], li
 
 def test_a_large_order_that_goes_after_an_own_fill_on_the_other_side_is_spoofing() -> None:
     (found,) = find_bait(*several(episode(10), episode(200)))
-    assert found.kind is Kind.SPOOFING
+    assert found.kind is AbuseKind.SPOOFING
     assert found.users == ("s",)
     assert found.detail["episodes"] == 2
     assert found.detail["withdrawn"] == "200"
@@ -57,10 +57,10 @@ def test_a_large_order_that_goes_after_an_own_fill_on_the_other_side_is_spoofing
 
 def test_with_several_prices_it_is_layering() -> None:
     (found,) = find_bait(*several(episode(10, 4), episode(200, 3)))
-    assert found.kind is Kind.LAYERING
+    assert found.kind is AbuseKind.LAYERING
     assert found.detail["most_layers"] == 4
     (found,) = find_bait(*several(episode(10, 2), episode(200, 2)))
-    assert found.kind is Kind.SPOOFING
+    assert found.kind is AbuseKind.SPOOFING
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def news(
     remaining: str = "10",
     price: str | None = "100",
     **more: str,
-) -> News:
-    return News(
+) -> OrderUpdate:
+    return OrderUpdate(
         "o",
         "u",
         BUY,
@@ -204,8 +204,8 @@ def news(
     )
 
 
-def told(*all_news: News) -> list[Shown]:
-    legs: list[Shown] = []
+def told(*all_news: OrderUpdate) -> list[DisplayedOrder]:
+    legs: list[DisplayedOrder] = []
     before = Decimal(0)
     for one in all_news:
         for leg in follow(legs[-1] if legs else None, before, one, 0):

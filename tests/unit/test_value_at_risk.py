@@ -15,7 +15,7 @@ from risk.portfolio import concentration, risk_score, value_at_risk, var_backtes
 from risk.portfolio.average_cost import Holding, bought, sold
 from risk.portfolio.concentration import Concentration
 from risk.portfolio.conversion import Step, paths, rate
-from risk.portfolio.price_history import Market, returns
+from risk.portfolio.price_history import PriceHistory, returns
 from risk.portfolio.valuation import reckon
 
 D = Decimal
@@ -260,7 +260,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_a_portfolio_without_enough_history_has_a_value_and_no_var() -> None:
-    market = Market({"USDT": D(1), "BTC": D(100)}, {"BTC": np.zeros(99)})
+    market = PriceHistory({"USDT": D(1), "BTC": D(100)}, {"BTC": np.zeros(99)})
     found = reckon("u", NOW, {"BTC": D(2), "USDT": D(600), "XYZ": D(5)}, [], market, Parameters())
     assert found.portfolio.value == 800
     assert found.portfolio.unpriced == ["XYZ"]
@@ -273,7 +273,7 @@ def test_a_portfolio_without_enough_history_has_a_value_and_no_var() -> None:
 def test_a_portfolio_with_history_loses_what_its_assets_lost_together() -> None:
     """200 hours, each worse than the one before by a hundredth of a percent; 24 hours are √24 times as much."""
     falls = -np.arange(1, 201) / 10_000
-    market = Market({"USDT": D(1), "BTC": D(100), "ETH": D(10)}, {"BTC": falls, "ETH": -falls})
+    market = PriceHistory({"USDT": D(1), "BTC": D(100), "ETH": D(10)}, {"BTC": falls, "ETH": -falls})
     held = {"BTC": D(3), "ETH": D(10), "USDT": D(1000)}  # 300 against 100: 200 BTC at risk
     portfolio = reckon("u", NOW, held, [], market, Parameters()).portfolio
     assert portfolio.var_99 == D(str(round(200 * 0.0199 * math.sqrt(24), 2)))  # the second worst of 200
@@ -284,6 +284,6 @@ def test_a_portfolio_with_history_loses_what_its_assets_lost_together() -> None:
 
 
 def test_all_in_the_currency_risks_nothing() -> None:
-    market = Market({"USDT": D(1)}, {})
+    market = PriceHistory({"USDT": D(1)}, {})
     found = reckon("u", NOW, {"USDT": D(1000)}, [], market, Parameters())
     assert (found.portfolio.var_99, found.portfolio.note, found.score.score) == (0, "", 0)

@@ -18,7 +18,7 @@ from trading.api.json_body import load
 from trading.api.openapi import RATE_FIELDS, order_problems
 from trading.api.order_request import Reader, read_order
 from trading.api.orders import may_write
-from trading.orders.order import Draft
+from trading.orders.order import NewOrder
 from trading.orders.place import Placed, place_orders
 
 MAX_ORDERS = 100
@@ -46,7 +46,7 @@ class BatchView(ApiView):
         member = may_write(request)
         orders = _orders(load(raw_body(request)))
         read = [read_order(raw, member.user_id, request.trace_id) for raw in orders]
-        drafts = [draft for draft in read if isinstance(draft, Draft)]
+        drafts = [draft for draft in read if isinstance(draft, NewOrder)]
         if drafts:
             allowance, placed = place_orders(drafts, member, cost=len(orders))
             fields = allowed(allowance, len(orders))
@@ -57,7 +57,7 @@ class BatchView(ApiView):
         return answer(BatchAnswer(items), headers=fields)
 
 
-def _item(read: Draft | list[FieldError], results: Iterator[Placed], trace_id: str) -> BatchItem:
+def _item(read: NewOrder | list[FieldError], results: Iterator[Placed], trace_id: str) -> BatchItem:
     outcome = invalid(read) if isinstance(read, list) else outcomes.placed(next(results))
     return outcomes.item(outcome, trace_id)
 

@@ -27,7 +27,7 @@ from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForc
 from matching.order_view import OrderView
 from trading.api.bodies import AmendOrder, PlaceOrder
 from trading.api.json_body import TWICE
-from trading.orders.order import Draft
+from trading.orders.order import NewOrder
 from trading.reference.catalog import Market, catalog
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 _DECIMAL_RULE = 'must be a string such as "1.5": digits, at most 18 of them before and 18 after the point'
 
 
-def read_order(raw: Any, user_id: str, trace_id: str) -> Draft | list[FieldError]:
+def read_order(raw: Any, user_id: str, trace_id: str) -> NewOrder | list[FieldError]:
     """One order of a request as `document.load` gave it; a list of what is wrong if anything is."""
     if type(raw) is not dict:
         return [FieldError("", "invalid", f"must be an object with the fields {', '.join(ORDER_FIELDS)}")]
@@ -88,7 +88,7 @@ def read_order(raw: Any, user_id: str, trace_id: str) -> Draft | list[FieldError
     meaning = (
         f"{market.id} {side} {kind} {time_in_force} {lots} {price} {stop_price} {post_only} {prevention}"
     )
-    return Draft(
+    return NewOrder(
         market,
         user_id,
         client_order_id,

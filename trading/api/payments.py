@@ -41,7 +41,7 @@ PARTY = "TR33 0006 1005 1978 6457 8413 26"
 
 
 @dataclass(frozen=True)
-class Kind:
+class PaymentKind:
     """What the views of deposits and of withdrawals differ in. `party` is the field that names the other side."""
 
     name: str
@@ -55,7 +55,7 @@ class Kind:
     ask: Callable[..., tuple[Any, bool]]
 
 
-DEPOSIT = Kind(
+DEPOSIT = PaymentKind(
     name="deposit",
     model=Deposit,
     states=DepositState.values,
@@ -66,7 +66,7 @@ DEPOSIT = Kind(
     shown=deposit_view,
     ask=requests.deposit,
 )
-WITHDRAWAL = Kind(
+WITHDRAWAL = PaymentKind(
     name="withdrawal",
     model=Withdrawal,
     states=WithdrawalState.values,
@@ -79,7 +79,7 @@ WITHDRAWAL = Kind(
 )
 
 
-def described(kind: Kind, *, summary: str, description: str, made: str) -> Any:
+def described(kind: PaymentKind, *, summary: str, description: str, made: str) -> Any:
     """The OpenAPI of a `PaymentsView`; the words are about asking for one."""
     title = kind.name.capitalize()
     example = {"asset": "USDT", "amount": "250", "client_reference": "november-1", kind.party: PARTY}
@@ -112,7 +112,7 @@ def described(kind: Kind, *, summary: str, description: str, made: str) -> Any:
     )
 
 
-def one_described(kind: Kind, *, cancelled: str) -> Any:
+def one_described(kind: PaymentKind, *, cancelled: str) -> Any:
     """The OpenAPI of a `PaymentView`."""
     title = kind.name.capitalize()
     path = [parameters.path_id(f"{kind.name}_id", f"the {kind.name}'s id")]
@@ -136,7 +136,7 @@ def one_described(kind: Kind, *, cancelled: str) -> Any:
 
 class PaymentsView(ApiView):
     permission = "payments:read"
-    kind: ClassVar[Kind]
+    kind: ClassVar[PaymentKind]
 
     def get(self, request: ApiRequest) -> HttpResponse:
         _ours()
@@ -158,7 +158,7 @@ class PaymentsView(ApiView):
 
 class PaymentView(ApiView):
     permission = "payments:read"
-    kind: ClassVar[Kind]
+    kind: ClassVar[PaymentKind]
 
     def get(self, request: ApiRequest, **path: str) -> HttpResponse:
         _ours()
@@ -266,7 +266,7 @@ def _refused(do: Callable[[], Result]) -> Result:
         raise Problem(409 if error.code in CONFLICTS else 422, error.code, error.detail) from None
 
 
-def _page(request: ApiRequest, kind: Kind) -> tuple[Any, str | None]:
+def _page(request: ApiRequest, kind: PaymentKind) -> tuple[Any, str | None]:
     query = Query(request)
     asset, limit, before = parameters.asset(query), query.limit(), query.cursor()
     state = query.text("status")

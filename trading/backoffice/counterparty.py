@@ -18,7 +18,7 @@ from trading.models import Posting, Trade
 SIDES = ("buyer", "seller")
 
 
-def half_seen(trades: QuerySet[Trade], institution: UUID) -> QuerySet[Trade]:
+def redact_counterparty(trades: QuerySet[Trade], institution: UUID) -> QuerySet[Trade]:
     """The same trades, each without what belongs to a user of another institution.
 
     Of model instances only: `values()` and the like read columns, so they are not for the staff's eyes.

@@ -25,11 +25,11 @@ from matching.admin import SymbolGroupAdmin
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from risk.pretrade import kill_switch
-from trading.backoffice.operator_page import After, Answer, MoveForm, ResumeForm, operate, selected, who
+from trading.backoffice.operator_page import After, Answer, MoveForm, ResumeForm, selected, show, who
 from trading.markets import move as moving
 from trading.markets import restrict, status_control
 from trading.markets import resume as resuming
-from trading.markets.status_control import Asked
+from trading.markets.status_control import StatusRequest
 from trading.models import Move, Order
 from trading.orders import operator_cancels
 from trading.orders.operator_cancels import Scope
@@ -108,7 +108,7 @@ def _block(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After
 
 def _release(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
     for row in rows:
-        kill_switch.lift(row, reason=data["reason"], by=who(request).email, trace_id=uuid7())
+        kill_switch.unblock(row, reason=data["reason"], by=who(request).email, trace_id=uuid7())
     return lambda: [(messages.SUCCESS, text("Released: orders are taken again."))]
 
 
@@ -125,7 +125,7 @@ def _scope(row: Any, institution: Institution | None) -> Scope:
     return Scope(market=market, institution=institution)
 
 
-def _came_of(asked: list[Asked]) -> list[Answer]:
+def _came_of(asked: list[StatusRequest]) -> list[Answer]:
     late = status_control.wait(asked)
     return [
         (messages.WARNING, text("%(symbol)s: asked for, its matcher is late") % {"symbol": each.symbol})
@@ -154,24 +154,24 @@ class RestrictingActions(Actions):
     @action(description=_("Halt"), permissions=["markets.halt"], url_path="halt")
     def halt(self, request: HttpRequest, object_id: str) -> HttpResponse:
         what = _("New orders and amendments will be refused; cancels are taken.")
-        return operate(self, request, object_id, _restrict(MarketStatus.HALTED), title=_("Halt"), what=what)
+        return show(self, request, object_id, _restrict(MarketStatus.HALTED), title=_("Halt"), what=what)
 
     @action(description=_("Cancel only"), permissions=["markets.halt"], url_path="cancel-only")
     def cancel_only(self, request: HttpRequest, object_id: str) -> HttpResponse:
         verb = _restrict(MarketStatus.CANCEL_ONLY)
         what = _("New orders and amendments will be refused; cancels are taken.")
-        return operate(self, request, object_id, verb, title=_("Cancel only"), what=what)
+        return show(self, request, object_id, verb, title=_("Cancel only"), what=what)
 
     @action(description=_("Post only"), permissions=["markets.halt"], url_path="post-only")
     def post_only(self, request: HttpRequest, object_id: str) -> HttpResponse:
         verb = _restrict(MarketStatus.POST_ONLY)
         what = _("Orders that would trade at once will be refused.")
-        return operate(self, request, object_id, verb, title=_("Post only"), what=what)
+        return show(self, request, object_id, verb, title=_("Post only"), what=what)
 
     @action(description=_("Resume"), permissions=["markets.resume"], url_path="resume")
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         what = _("A second person decides; until then nothing changes.")
-        return operate(self, request, object_id, _resume, title=_("Resume"), what=what, form_class=ResumeForm)
+        return show(self, request, object_id, _resume, title=_("Resume"), what=what, form_class=ResumeForm)
 
     def has_halt_permission(self, request: HttpRequest) -> bool:
         """A list's actions ask so."""
@@ -188,7 +188,7 @@ class CancellingActions(Actions):
     @action(description=_("Cancel orders"), permissions=["orders.cancel"], url_path="cancel-orders")
     def cancel_orders(self, request: HttpRequest, object_id: str) -> HttpResponse:
         what = _("What is open of it will be cancelled, and the owners told that the exchange did it.")
-        return operate(self, request, object_id, _cancel, title=_("Cancel orders"), what=what)
+        return show(self, request, object_id, _cancel, title=_("Cancel orders"), what=what)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """A list's actions ask so."""
@@ -205,7 +205,7 @@ class InstrumentActions(RestrictingActions, CancellingActions):
     @action(description=_("Move"), permissions=["markets.move"], url_path="move")
     def move(self, request: HttpRequest, object_id: str) -> HttpResponse:
         what = _("Open orders keep their places. Both groups' matchers pause for about a second.")
-        return operate(self, request, object_id, _move, title=_("Move"), what=what, form_class=MoveForm)
+        return show(self, request, object_id, _move, title=_("Move"), what=what, form_class=MoveForm)
 
 
 class OrderActions(CancellingActions):
@@ -219,12 +219,12 @@ class UserActions(CancellingActions):
     @action(description=_("Block"), permissions=["users.block"], url_path="block")
     def block_trading(self, request: HttpRequest, object_id: str) -> HttpResponse:
         what = _("No orders will be taken, and what is open is cancelled.")
-        return operate(self, request, object_id, _block, title=_("Block"), what=what)
+        return show(self, request, object_id, _block, title=_("Block"), what=what)
 
     @action(description=_("Release"), permissions=["users.block"], url_path="release")
     def release_trading(self, request: HttpRequest, object_id: str) -> HttpResponse:
         what = _("Orders will be taken again. What was cancelled stays so.")
-        return operate(self, request, object_id, _release, title=_("Release"), what=what)
+        return show(self, request, object_id, _release, title=_("Release"), what=what)
 
 
 class GroupAdmin(RestrictingActions, SymbolGroupAdmin):

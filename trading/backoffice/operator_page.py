@@ -26,7 +26,7 @@ from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from risk.pretrade.kill_switch import AlreadyBlocked, NotBlocked
 from trading.markets.move import CannotMove
-from trading.markets.restrict import TakesTwo
+from trading.markets.restrict import NeedsSecondPerson
 from trading.markets.status_control import UnknownMarket
 from trading.orders.operator_commands import REASON_LENGTH
 
@@ -64,7 +64,7 @@ class MoveForm(ReasonForm):
     )
 
 
-def operate(
+def show(
     admin: Any,
     request: HttpRequest,
     object_id: str,
@@ -85,7 +85,7 @@ def operate(
         try:
             with transaction.atomic():
                 after = verb(request, rows, form.cleaned_data)
-        except (TakesTwo, CannotMove, UnknownMarket, ApprovalError, ValueError) as error:
+        except (NeedsSecondPerson, CannotMove, UnknownMarket, ApprovalError, ValueError) as error:
             form.add_error(None, str(error))
         except AlreadyBlocked:
             form.add_error(None, ValidationError(_("blocked already")))

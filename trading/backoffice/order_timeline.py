@@ -95,7 +95,7 @@ class Life:
     pending: list[PendingCommand] = field(default_factory=list)
 
 
-def of(order: Order, institution: UUID | None) -> Life:
+def build(order: Order, institution: UUID | None) -> Life:
     """`institution` is that of whoever looks; None for the platform's staff."""
     trades = list(Trade.objects.filter(fills(order)).order_by("id")[: MOST_FILLS + 1])
     shown = trades[:MOST_FILLS]

@@ -70,7 +70,10 @@ class OrderAdmin(OrderActions, TenantAdmin, BigTableAdmin):
     ) -> HttpResponse:
         order = self.get_object(request, object_id)
         if order is not None and self.has_view_permission(request, order):
-            extra_context = {**(extra_context or {}), "life": order_timeline.of(order, visible(request.user))}
+            extra_context = {
+                **(extra_context or {}),
+                "life": order_timeline.build(order, visible(request.user)),
+            }
         return super().change_view(request, object_id, form_url, extra_context)
 
 

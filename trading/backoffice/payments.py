@@ -11,7 +11,7 @@ from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.base.admin.read_only import ReadOnlyAdmin
-from exchange.base.admin.row_actions import ReasonForm, ReferenceForm, Verb, VerbsAdmin
+from exchange.base.admin.row_actions import ReasonForm, ReferenceForm, RowAction, RowActionsAdmin
 from exchange.base.decimals import plain
 from exchange.base.ids import uuid7
 from exchange.platform.members import personal_data
@@ -44,7 +44,7 @@ class Waiting(admin.SimpleListFilter):
         return queryset.filter(closed_at__isnull=True)
 
 
-class PaymentAdmin(VerbsAdmin, TenantAdmin, ReadOnlyAdmin):
+class PaymentAdmin(RowActionsAdmin, TenantAdmin, ReadOnlyAdmin):
     tenant = "user__institution"
     refusals: ClassVar[tuple[type[Exception], ...]] = (Refused, Missing)
     list_filter = [Waiting, "asset", "second_person"]
@@ -84,17 +84,17 @@ class DepositAdmin(PaymentAdmin):
     ]
     fields = [("state", "reason"), *PaymentAdmin.terms, ("reference", "second_person"), *PaymentAdmin.ending]
 
-    def verbs(self, request: HttpRequest, row: Deposit) -> list[Verb]:
+    def verbs(self, request: HttpRequest, row: Deposit) -> list[RowAction]:
         if row.state != DepositState.REQUESTED or not self.may_decide(request, row):
             return []
         if row.second_person:
             return [
-                Verb("ask", _("It came: ask for the second person"), ReasonForm),
-                Verb("reject", _("Reject"), ReasonForm),
+                RowAction("ask", _("It came: ask for the second person"), ReasonForm),
+                RowAction("reject", _("Reject"), ReasonForm),
             ]
         return [
-            Verb("confirm", _("It came: confirm"), ReferenceForm),
-            Verb("reject", _("Reject"), ReasonForm),
+            RowAction("confirm", _("It came: confirm"), ReferenceForm),
+            RowAction("reject", _("Reject"), ReasonForm),
         ]
 
     def act(self, request: HttpRequest, row: Deposit, verb: str, given: dict[str, Any]) -> str:
@@ -128,17 +128,17 @@ class WithdrawalAdmin(PaymentAdmin):
         *PaymentAdmin.ending,
     ]
 
-    def verbs(self, request: HttpRequest, row: Withdrawal) -> list[Verb]:
+    def verbs(self, request: HttpRequest, row: Withdrawal) -> list[RowAction]:
         if not self.may_decide(request, row):
             return []
-        reject = Verb("reject", _("Reject"), ReasonForm)
+        reject = RowAction("reject", _("Reject"), ReasonForm)
         if row.state == WithdrawalState.REQUESTED:
-            ask = Verb("ask", _("Ask for the second person"), ReasonForm)
-            return [ask if row.second_person else Verb("approve", _("Approve")), reject]
+            ask = RowAction("ask", _("Ask for the second person"), ReasonForm)
+            return [ask if row.second_person else RowAction("approve", _("Approve")), reject]
         if row.state == WithdrawalState.APPROVED:
-            return [Verb("send", _("It was sent"), ReferenceForm), reject]
+            return [RowAction("send", _("It was sent"), ReferenceForm), reject]
         if row.state == WithdrawalState.SENT:
-            return [Verb("complete", _("It arrived")), Verb("fail", _("It came back"), ReasonForm)]
+            return [RowAction("complete", _("It arrived")), RowAction("fail", _("It came back"), ReasonForm)]
         return []
 
     def act(self, request: HttpRequest, row: Withdrawal, verb: str, given: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from exchange.base.admin.time_span_filter import TimeSpanFilter
 from exchange.platform.members.tenancy import TenantAdmin, visible
 from trading.backoffice import order_search, order_timeline
 from trading.backoffice.base import BigTableAdmin
-from trading.backoffice.counterparty import half_seen
+from trading.backoffice.counterparty import redact_counterparty
 from trading.models import (
     Trade,
 )
@@ -57,4 +57,4 @@ class TradeAdmin(TenantAdmin, BigTableAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trade]:
         trades = super().get_queryset(request)
         institution = visible(request.user)
-        return trades if institution is None else half_seen(trades, institution)
+        return trades if institution is None else redact_counterparty(trades, institution)

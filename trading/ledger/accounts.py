@@ -16,7 +16,7 @@ from exchange.base.database import own_connection, transaction
 from exchange.base.redis import Circuit, client
 from exchange.platform.events import outbox
 from exchange.platform.events.topics import ACCOUNTS
-from exchange.platform.events.wakeup import poke
+from exchange.platform.events.wakeup import wake_relay
 from exchange.platform.members.models import User
 from matching import feed
 from matching.core.scale import minor_text
@@ -106,7 +106,7 @@ def deposit(*, user: User, asset: Asset, amount: Decimal, trace_id: str) -> str:
         writer.write_transactions(tx, entries)
         writer.write_postings(tx, entries)
         tx.copy(outbox.TABLE, outbox.COLUMNS, [outbox.line(ACCOUNTS, str(user.pk), event)])
-    poke()
+    wake_relay()
     tell([str(user.pk)])
     return transaction_id
 

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from exchange.base.decimals import plain
 from exchange.base.env import env
 from exchange.base.ids import uuid7
-from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.events import outbox
@@ -169,7 +169,7 @@ def _read(payload: Payload) -> Wanted:
     return Wanted(user, asset, amount, payload["contra"])
 
 
-KIND = Kind(
+KIND = ApprovalKind(
     code=CODE,
     label=_("balance adjustment"),
     request_permission="adjustments.request",

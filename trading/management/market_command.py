@@ -14,7 +14,7 @@ from django.db import transaction
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from trading.markets import restrict, status_control
-from trading.markets.status_control import Asked
+from trading.markets.status_control import StatusRequest
 
 EXIT_CODES = "Exit code 0: done; 1: refused, or a matcher has not come to it yet; 2: bad usage."
 
@@ -55,14 +55,16 @@ class RestrictCommand(TargetCommand):
                 transaction.set_rollback(options["dry_run"])
         except (status_control.UnknownMarket, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
-        except restrict.TakesTwo as error:
+        except restrict.NeedsSecondPerson as error:
             raise CommandError(str(error), returncode=1) from error
         late = [] if options["dry_run"] else status_control.wait(asked)
         self._print(asked, late, as_json=options["as_json"], dry_run=options["dry_run"])
         if late:
             raise SystemExit(1)
 
-    def _print(self, asked: Sequence[Asked], late: Sequence[Asked], *, as_json: bool, dry_run: bool) -> None:
+    def _print(
+        self, asked: Sequence[StatusRequest], late: Sequence[StatusRequest], *, as_json: bool, dry_run: bool
+    ) -> None:
         if as_json:
             answer = [
                 {**asdict(each), "done": not dry_run and each not in late, "dry_run": dry_run}

@@ -8,16 +8,16 @@ from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from trading.markets import status_control
 from trading.markets.resume import takes_two
-from trading.markets.status_control import Asked
+from trading.markets.status_control import StatusRequest
 
 
-class TakesTwo(Exception):
+class NeedsSecondPerson(Exception):
     """The text says which markets would take more orders than now."""
 
 
 def restrict(
     target: str | SymbolGroup, status: MarketStatus, *, reason: str, by: str, trace_id: str = ""
-) -> list[Asked]:
+) -> list[StatusRequest]:
     """Have a market, or all of a group, go to `status`; a transaction must be open. Raises TakesTwo, and what
     `status_control.set_status` raises.
 
@@ -31,7 +31,7 @@ def restrict(
         if takes_two(expected[market.id], status)
     ]
     if milder:
-        raise TakesTwo(
+        raise NeedsSecondPerson(
             _("%(symbols)s: %(status)s would take more orders, which a second person must approve (resume)")
             % {"symbols": ", ".join(milder), "status": _(status)}
         )

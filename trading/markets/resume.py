@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.members.models import User
@@ -101,7 +101,7 @@ def _markets(payload: Payload) -> list[tuple[Market, MarketStatus]]:
     return [(market, expected[market.id]) for market in markets]
 
 
-KIND = Kind(
+KIND = ApprovalKind(
     code=CODE,
     label=_("resuming a market"),
     request_permission="markets.resume",

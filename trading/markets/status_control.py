@@ -34,7 +34,7 @@ class UnknownMarket(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StatusRequest:
     """A market's status that was asked for; `command` is the id of what tells its matcher."""
 
     symbol: str
@@ -51,7 +51,7 @@ def set_status(
     reason: str,
     by: str,
     trace_id: str = "",
-) -> list[Asked]:
+) -> list[StatusRequest]:
     """Have a market (BTC/USDT or BTC-USDT), or all markets of a group, go to `status`; a transaction must be open.
 
     `by` says who: a user's e-mail, or `command:NAME`. Raises UnknownMarket, and ValueError without a reason.
@@ -68,7 +68,9 @@ def set_status(
         if status is MarketStatus.TRADING:
             command = Resume(uuid7(), market.id)
         commands[market.group].append(Envelope(command, trace_id))
-        asked.append(Asked(market.symbol, before[market.id].value, status.value, command.id, trace_id))
+        asked.append(
+            StatusRequest(market.symbol, before[market.id].value, status.value, command.id, trace_id)
+        )
         audit.record(
             action="market.status",
             resource=f"market/{market.symbol}",
@@ -82,7 +84,7 @@ def set_status(
     return asked
 
 
-def wait(asked: Sequence[Asked], seconds: float = WAIT_SECONDS) -> list[Asked]:
+def wait(asked: Sequence[StatusRequest], seconds: float = WAIT_SECONDS) -> list[StatusRequest]:
     """After the commit: those that their matchers have not come to in time. They will, when they are back."""
     missing = unapplied([each.command for each in asked], seconds)
     catalog.forget()

@@ -23,8 +23,8 @@ from matching.codec import encode
 from matching.core.scale import minor_text
 from matching.core.types import Reason, Side
 from trading.orders import audit, events, wallet_funds
-from trading.orders.batch import Accepted, Change
-from trading.orders.candidates import AT_MARKET, Candidate
+from trading.orders.batch import AcceptedBatch, OrderChange
+from trading.orders.candidates import AT_MARKET, OrderCandidate
 
 TRIES = 4
 
@@ -60,8 +60,8 @@ _TAKE_BACK = "DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])"
 
 
 def accept(
-    connection: psycopg.Connection[Any], candidates: Sequence[Candidate], changes: Sequence[Change]
-) -> Accepted:
+    connection: psycopg.Connection[Any], candidates: Sequence[OrderCandidate], changes: Sequence[OrderChange]
+) -> AcceptedBatch:
     """Commit the batch. Sets `number` and `reason` of candidates and `refused` of changes. Raises
     psycopg.Error."""
     reasons = [candidate.reason for candidate in candidates]
@@ -81,8 +81,8 @@ def accept(
 
 
 def _accept(
-    tx: Transaction, candidates: Sequence[Candidate], changes: Sequence[Change], *, locked: bool
-) -> Accepted:
+    tx: Transaction, candidates: Sequence[OrderCandidate], changes: Sequence[OrderChange], *, locked: bool
+) -> AcceptedBatch:
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     funds_sql = _FUNDS_LOCKED if locked else _FUNDS
     accounts = {c.hold_account for c in candidates} | {
@@ -92,7 +92,7 @@ def _accept(
     funds: dict[int, Any] = dict(rows)
     new = {order_id for order_id, _ in keys}
     numbers = iter(sorted(number for _, number in keys))
-    accepted = Accepted(created_at=now[:-6] + "Z")
+    accepted = AcceptedBatch(created_at=now[:-6] + "Z")
     for candidate in candidates:
         if candidate.order_id not in new:
             accepted.known.append(candidate)
@@ -113,11 +113,11 @@ def _accept(
     tx.copy("trading_order", _ORDER_COLUMNS, [_line(candidate, now) for candidate in stored])
     if any(candidate.wallet_account for candidate in candidates):
         wallet_funds.record(tx, accepted, now)
-    audit.placed_and_changed(tx, accepted, changes)
+    audit.record_batch(tx, accepted, changes)
     return accepted
 
 
-def _hold(candidate: Candidate, funds: dict[int, Any]) -> bool:
+def _hold(candidate: OrderCandidate, funds: dict[int, Any]) -> bool:
     """Take the candidate's hold off what is there; if it is not, reject it."""
     if candidate.wallet_account:
         return True  # it comes in with the order
@@ -139,7 +139,7 @@ def _take(funds: dict[int, Any], account: int, amount: int, scale: int) -> bool:
     return enough
 
 
-def write_changes(tx: Transaction, changes: Sequence[Change], now: str = "now") -> None:
+def write_changes(tx: Transaction, changes: Sequence[OrderChange], now: str = "now") -> None:
     """Make them durable; sets `refused` of those that cannot be."""
     wanted = [change for change in changes if not change.refused]
     if not wanted:
@@ -152,7 +152,7 @@ def write_changes(tx: Transaction, changes: Sequence[Change], now: str = "now") 
     _refuse_outdated(tx, [change for change in wanted if change.reckoned_from and not change.refused])
 
 
-def _refuse_outdated(tx: Transaction, amendments: Sequence[Change]) -> None:
+def _refuse_outdated(tx: Transaction, amendments: Sequence[OrderChange]) -> None:
     """Looks after the rows are in: from then on no other amendment can change these orders."""
     if not amendments:
         return
@@ -165,7 +165,7 @@ def _refuse_outdated(tx: Transaction, amendments: Sequence[Change]) -> None:
         tx.queue(_TAKE_BACK, (array(change.envelope.command.id for change in outdated),))
 
 
-def _key_values(candidates: Sequence[Candidate]) -> tuple[Any, ...]:
+def _key_values(candidates: Sequence[OrderCandidate]) -> tuple[Any, ...]:
     """In the order of the key, so that two intakes that share keys wait for one another and do not
     deadlock."""
     ordered = sorted(candidates, key=lambda c: (c.draft.user_id, c.draft.client_order_id))
@@ -177,7 +177,7 @@ def _key_values(candidates: Sequence[Candidate]) -> tuple[Any, ...]:
     )
 
 
-def _change_values(changes: Sequence[Change], now: str) -> tuple[Any, ...]:
+def _change_values(changes: Sequence[OrderChange], now: str) -> tuple[Any, ...]:
     return (
         array(change.envelope.command.id for change in changes),
         [change.group for change in changes],
@@ -190,7 +190,7 @@ def _change_values(changes: Sequence[Change], now: str) -> tuple[Any, ...]:
     )
 
 
-def _line(candidate: Candidate, now: str) -> str:
+def _line(candidate: OrderCandidate, now: str) -> str:
     draft = candidate.draft
     scale = draft.market.scale
     rejected = candidate.reason is not None
@@ -211,7 +211,7 @@ def _line(candidate: Candidate, now: str) -> str:
     )
 
 
-def _message(candidate: Candidate, timestamp: str) -> str:
+def _message(candidate: OrderCandidate, timestamp: str) -> str:
     draft = candidate.draft
     scale = draft.market.scale
     quantity = scale.quantity_text(draft.quantity)

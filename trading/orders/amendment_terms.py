@@ -11,7 +11,7 @@ from trading.reference.catalog import catalog
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AmendmentTerms:
     """The new limit (or protection) price in ticks, the total quantity in lots, the extra hold in minor units
     at `scale`."""
 
@@ -23,7 +23,7 @@ class Terms:
     refused: str = ""
 
 
-def terms(order: Order, price: int | None, quantity: int | None) -> Terms:
+def terms(order: Order, price: int | None, quantity: int | None) -> AmendmentTerms:
     """The amendment in full; `refused` says why it cannot be: a market order or stop has no price to change.
 
     The order may fill before the amendment reaches the book. What it must hold then grows or shrinks in
@@ -54,6 +54,6 @@ def terms(order: Order, price: int | None, quantity: int | None) -> Terms:
             return scale.quote_minor(new_bound, max(0, left + grown)) - scale.quote_minor(bound, left)
         return scale.base_minor(max(0, left + grown)) - scale.base_minor(left)
 
-    return Terms(
+    return AmendmentTerms(
         new_bound, new_total, max(0, extra(remaining), extra(0)), paid.scale, (bound, total), refused
     )

@@ -29,8 +29,8 @@ from exchange.base.origin import Origin
 from exchange.platform.audit.log import ORDERS, UNKNOWN, statement
 from matching.codec import Envelope
 from matching.core.commands import Amend, Cancel, CancelAll, Halt, Place, Trigger
-from trading.orders.batch import Accepted, Change
-from trading.orders.candidates import Candidate
+from trading.orders.batch import AcceptedBatch, OrderChange
+from trading.orders.candidates import OrderCandidate
 from trading.reference.catalog import Market, catalog
 
 Line = tuple[Any, ...]
@@ -49,7 +49,7 @@ _OF_ORDERS = """
 _encoder = msgspec.json.Encoder()
 
 
-def placed_and_changed(tx: Transaction, accepted: Accepted, changes: Sequence[Change]) -> None:
+def record_batch(tx: Transaction, accepted: AcceptedBatch, changes: Sequence[OrderChange]) -> None:
     """What an intake batch came to."""
     by: dict[str, Requests] = defaultdict(dict)
     for status, candidates in (
@@ -68,14 +68,14 @@ def placed_and_changed(tx: Transaction, accepted: Accepted, changes: Sequence[Ch
     _write(tx, by)
 
 
-def changed(tx: Transaction, changes: Sequence[Change]) -> None:
+def record_changes(tx: Transaction, changes: Sequence[OrderChange]) -> None:
     """Commands on what exists already, that nobody's request brought."""
     by: dict[str, Requests] = defaultdict(dict)
     _changes(tx, by, changes)
     _write(tx, by)
 
 
-def sent(tx: Transaction, envelopes: Iterable[Envelope], origin: Origin) -> None:
+def record_triggers(tx: Transaction, envelopes: Iterable[Envelope], origin: Origin) -> None:
     """The same of commands that go by themselves."""
     by: dict[str, Requests] = defaultdict(dict)
     listed = list(envelopes)
@@ -86,7 +86,7 @@ def sent(tx: Transaction, envelopes: Iterable[Envelope], origin: Origin) -> None
     _write(tx, by)
 
 
-def _changes(tx: Transaction, by: dict[str, Requests], changes: Sequence[Change]) -> None:
+def _changes(tx: Transaction, by: dict[str, Requests], changes: Sequence[OrderChange]) -> None:
     others = [change.envelope for change in changes if change.origin.role != "TRADER"]
     owners = _owners(tx, others) if others else {}
     for change in changes:
@@ -128,7 +128,7 @@ def _request(origin: Origin, trace_id: str, commands: list[Line]) -> dict[str, A
 _SEVERAL = {"actor": SEVERAL, "role": "", "address": "", "agent": "", "trace_id": ""}
 
 
-def _place(candidate: Candidate, status: str) -> Line:
+def _place(candidate: OrderCandidate, status: str) -> Line:
     draft, scale = candidate.draft, candidate.draft.market.scale
     return (
         "PLACE",

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from exchange.base.origin import Origin, current
 from matching.codec import Envelope
-from trading.orders.candidates import Candidate
+from trading.orders.candidates import OrderCandidate
 
 
 @dataclass(slots=True)
-class Change:
+class OrderChange:
     """A command on what exists already.
 
     An amendment names the account and what it holds there beyond its order's hold, and the order's bound (ticks)
@@ -29,10 +29,10 @@ class Change:
 
 
 @dataclass(slots=True)
-class Accepted:
+class AcceptedBatch:
     """What a batch came to; a candidate is in exactly one of the three lists."""
 
     created_at: str
-    pending: list[Candidate] = field(default_factory=list)
-    rejected: list[Candidate] = field(default_factory=list)
-    known: list[Candidate] = field(default_factory=list)
+    pending: list[OrderCandidate] = field(default_factory=list)
+    rejected: list[OrderCandidate] = field(default_factory=list)
+    known: list[OrderCandidate] = field(default_factory=list)

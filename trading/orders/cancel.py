@@ -11,10 +11,10 @@ from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading.models import Order
 from trading.orders import stored
-from trading.orders.batch import Change
+from trading.orders.batch import OrderChange
 from trading.orders.change import ORDER_NOT_OPEN, Changed, ChangeOutcome, change
 from trading.orders.intake import Request, intake
-from trading.orders.pending import sent_again
+from trading.orders.pending import resend
 from trading.reference.catalog import Market, catalog
 
 
@@ -36,14 +36,16 @@ def cancel_all_orders(user_id: str, market: Market | None, trace_id: str) -> Can
     """Cancel all open orders of the user, in one market or in all."""
     open_orders = stored.open_orders(user_id, market)
     changes = [
-        Change(each.group, Envelope(CancelAll(uuid7(), each.id, user_id), trace_id, intake().replies.channel))
+        OrderChange(
+            each.group, Envelope(CancelAll(uuid7(), each.id, user_id), trace_id, intake().replies.channel)
+        )
         for each in map(catalog.by_id, sorted(set(open_orders.values())))
     ]
     if not changes:
         return CancelledAll([], late=False)
     request = Request(changes=changes)
     pending = Order.objects.filter(pk__in=list(open_orders), status=OrderStatus.PENDING).order_by("pk")
-    request.before = sent_again(pending)
+    request.before = resend(pending)
     commands = [change.envelope.command.id for change in changes]
     intake().submit(request, lambda: not stored.any_command(commands))
     late = len(request.replies) < len(commands) and stored.any_command(commands)

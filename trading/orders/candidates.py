@@ -18,10 +18,10 @@ from matching.core.commands import Place
 from matching.core.scale import PPM
 from matching.core.types import MarketStatus, OrderType, Reason, Side
 from risk.pretrade.exposure import unit_places
-from risk.pretrade.gate import Ask, Refusal
+from risk.pretrade.gate import OrderCheck, Refusal
 from trading.ledger.accounts import account_book
 from trading.orders.best_prices import Top, best_prices
-from trading.orders.order import Draft
+from trading.orders.order import NewOrder
 from trading.reference import fee_rates
 from trading.reference.catalog import Market
 
@@ -29,7 +29,7 @@ REFUSING = frozenset({MarketStatus.HALTED, MarketStatus.CANCEL_ONLY})
 AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP})
 
 
-class Candidate:
+class OrderCandidate:
     """A draft with all that intake needs to decide on it. `reason` is set as soon as it is rejected."""
 
     __slots__ = (
@@ -49,7 +49,7 @@ class Candidate:
         "wallet_account",
     )
 
-    def __init__(self, draft: Draft, member: Member, tops: dict[int, Top]) -> None:
+    def __init__(self, draft: NewOrder, member: Member, tops: dict[int, Top]) -> None:
         market, buying = draft.market, draft.side is Side.BUY
         pays, gets = (market.quote, market.base) if buying else (market.base, market.quote)
         institution = member.institution_id or ""
@@ -74,10 +74,10 @@ class Candidate:
             scale.quote_minor(self.bound, draft.quantity) if buying else scale.base_minor(draft.quantity)
         )
 
-    def ask(self) -> Ask:
+    def ask(self) -> OrderCheck:
         draft = self.draft
         limited = draft.type is OrderType.LIMIT
-        return ask_of(
+        return order_check(
             draft.market, draft.user_id, self.institution, draft.side, draft.quantity, self.bound, limited
         )
 
@@ -109,18 +109,18 @@ class Candidate:
         return Envelope(place, draft.trace_id, reply_to, ticket)
 
 
-def prepare(drafts: Sequence[Draft], member: Member) -> list[Candidate]:
+def prepare(drafts: Sequence[NewOrder], member: Member) -> list[OrderCandidate]:
     tops = best_prices({draft.market for draft in drafts if draft.type is OrderType.MARKET})
-    return [Candidate(draft, member, tops) for draft in drafts]
+    return [OrderCandidate(draft, member, tops) for draft in drafts]
 
 
-def ask_of(
+def order_check(
     market: Market, user_id: str, institution: str, side: Side, lots: int, bound: int, limited: bool
-) -> Ask:
+) -> OrderCheck:
     """An order as the pre-trade gate sees it; `bound` is the worst price it may trade at, in ticks, which its
     owner named if it is `limited`."""
     notional = Decimal(market.scale.quote_minor(bound, lots)).scaleb(-market.quote.scale)
-    return Ask(
+    return OrderCheck(
         user_id=user_id,
         institution_id=institution,
         instrument=market.id,
@@ -136,7 +136,7 @@ def ask_of(
     )
 
 
-def _bound(draft: Draft, tops: dict[int, Top]) -> int:
+def _bound(draft: NewOrder, tops: dict[int, Top]) -> int:
     """The worst price the order may trade at, in ticks; 0 for a market order with nobody to trade with.
 
     The collar is rounded inward: a buyer never pays more, a seller never gets less than it says.

@@ -11,9 +11,9 @@ from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading.models import Order
 from trading.orders import amendment_terms, stored
-from trading.orders.batch import Change
+from trading.orders.batch import OrderChange
 from trading.orders.intake import Request, intake
-from trading.orders.pending import sent_again
+from trading.orders.pending import resend
 from trading.reference.catalog import catalog
 
 ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
@@ -38,12 +38,12 @@ def change(
     command: Cancel | Amend,
     trace_id: str,
     refused: str,
-    terms: amendment_terms.Terms | None = None,
+    terms: amendment_terms.AmendmentTerms | None = None,
 ) -> Changed:
     """Send the command and say what came of it. One that is `refused` already goes the same way, to be recorded
     with the others. Raises psycopg.Error, django.db.Error."""
     market = catalog.by_id(order.instrument_id)
-    asked = Change(
+    asked = OrderChange(
         market.group,
         Envelope(command, trace_id, intake().replies.channel),
         order_id=str(order.pk),
@@ -54,12 +54,12 @@ def change(
         asked.hold, asked.hold_scale = terms.extra_hold, terms.scale
     request = Request(changes=[asked])
     if order.status == OrderStatus.PENDING and not refused:
-        request.before = sent_again([order])
+        request.before = resend([order])
     intake().submit(request, lambda: not stored.any_command([command.id]))
     return _changed(order, asked, request)
 
 
-def _changed(order: Order, change: Change, request: Request) -> Changed:
+def _changed(order: Order, change: OrderChange, request: Request) -> Changed:
     command = change.envelope.command
     reply = request.replies.get(command.id)
     late = reply is None and not change.refused and stored.any_command([command.id])

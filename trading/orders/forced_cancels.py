@@ -24,9 +24,9 @@ from matching.order_status import OrderStatus
 from trading.models import Order
 from trading.orders import audit
 from trading.orders.acceptance import write_changes
-from trading.orders.batch import Change
+from trading.orders.batch import OrderChange
 from trading.orders.dispatch import Dispatcher
-from trading.orders.pending import sent_again
+from trading.orders.pending import resend
 from trading.reference.catalog import catalog
 
 _RUN_OUT = "DELETE FROM risk_deadman WHERE deadline <= now() RETURNING user_id::text"
@@ -59,7 +59,7 @@ def cancel_due(connection: psycopg.Connection[Any], dispatcher: Dispatcher) -> i
         ]
         write_changes(tx, changes)
         if changes:
-            audit.changed(tx, changes)
+            audit.record_changes(tx, changes)
     if changes:
         dispatcher.send(_outgoing(changes))
     return len(changes)
@@ -71,20 +71,20 @@ def _pair(envelope: Envelope) -> Pair:
     return command.user, command.instrument
 
 
-def _change(pair: Pair, origin: Origin) -> Change:
+def _change(pair: Pair, origin: Origin) -> OrderChange:
     """A dead-man switch is its owner's own word, a block an operator's."""
     user, instrument = pair
     reason = Reason.OPERATOR_CANCELLED if origin is audit.BLOCKED else Reason.USER_CANCELLED
     command = CancelAll(uuid7(), instrument, user, reason)
     envelope = Envelope(command, f"cancel-{command.id}")
-    return Change(catalog.by_id(instrument).group, envelope, origin=origin)
+    return OrderChange(catalog.by_id(instrument).group, envelope, origin=origin)
 
 
-def _outgoing(changes: Sequence[Change]) -> dict[str, list[Envelope]]:
+def _outgoing(changes: Sequence[OrderChange]) -> dict[str, list[Envelope]]:
     users = {_pair(change.envelope)[0] for change in changes}
     pending = Order.objects.filter(user_id__in=users, closed_at__isnull=True, status=OrderStatus.PENDING)
     outgoing: dict[str, list[Envelope]] = defaultdict(list)
-    for group, envelope in sent_again(pending.order_by("pk")):
+    for group, envelope in resend(pending.order_by("pk")):
         outgoing[group].append(envelope)
     for change in changes:
         outgoing[change.group].append(change.envelope)

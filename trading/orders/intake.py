@@ -26,8 +26,8 @@ from exchange.base.env import env
 from exchange.platform.members.rate_limit import Allowance, Charge, Spending
 from matching.codec import Envelope, Reply
 from trading.orders.acceptance import accept
-from trading.orders.batch import Accepted, Change
-from trading.orders.candidates import Candidate
+from trading.orders.batch import AcceptedBatch, OrderChange
+from trading.orders.candidates import OrderCandidate
 from trading.orders.dispatch import Dispatcher
 from trading.orders.pretrade import judged
 from trading.orders.replies import ReplyListener
@@ -50,8 +50,8 @@ class Request:
 
     def __init__(
         self,
-        candidates: Sequence[Candidate] = (),
-        changes: Sequence[Change] = (),
+        candidates: Sequence[OrderCandidate] = (),
+        changes: Sequence[OrderChange] = (),
         spending: Spending | None = None,
     ) -> None:
         self.candidates = candidates
@@ -59,7 +59,7 @@ class Request:
         self.spending = spending
         self.allowance: Allowance | None = None
         self.before: list[tuple[str, Envelope]] = []  # commands to be sent again, ahead of the changes
-        self.accepted: Accepted | None = None
+        self.accepted: AcceptedBatch | None = None
         self.replies: dict[str, Reply] = {}
         self.error: BaseException | None = None
         self.progress = threading.Event()  # committed and, unless it is late, answered
@@ -167,7 +167,11 @@ class Intake:
         self.by_redis = self._dispatcher.send(outgoing)
 
     def _expect(
-        self, request: Request, accepted: Accepted, pending: set[str], outgoing: dict[str, list[Envelope]]
+        self,
+        request: Request,
+        accepted: AcceptedBatch,
+        pending: set[str],
+        outgoing: dict[str, list[Envelope]],
     ) -> None:
         channel = self.replies.channel
         sent: list[tuple[str, Envelope]] = []

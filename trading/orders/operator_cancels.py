@@ -27,7 +27,7 @@ from matching.order_status import OrderStatus
 from trading.models import Order
 from trading.orders.dispatch import Dispatcher
 from trading.orders.operator_commands import checked_reason, send_changes
-from trading.orders.pending import sent_again
+from trading.orders.pending import resend
 from trading.reference.catalog import Market, catalog
 
 AT_ONCE = 500  # commands in one entry of a stream
@@ -68,7 +68,7 @@ class Scope:
 
 
 @dataclass(slots=True)
-class Asked:
+class CancelRequest:
     """How many orders were open, and the commands that take them out."""
 
     scope: str
@@ -77,12 +77,12 @@ class Asked:
     commands: list[str] = field(default_factory=list)
 
 
-def cancel_orders(scope: Scope, *, reason: str, by: str, trace_id: str = "") -> Asked:
+def cancel_orders(scope: Scope, *, reason: str, by: str, trace_id: str = "") -> CancelRequest:
     """A transaction must be open. Raises ValueError without a reason, or for a scope that names nothing."""
     reason, trace_id = checked_reason(reason), trace_id or uuid7()
     if not str(scope):
         raise ValueError("say which orders: one, a user's, a market's or an institution's")
-    asked = Asked(str(scope), scope.orders().count(), trace_id)
+    asked = CancelRequest(str(scope), scope.orders().count(), trace_id)
     commands: dict[str, list[Envelope]] = defaultdict(list)
     for instrument, command in _commands(scope):
         commands[catalog.by_id(instrument).group].append(Envelope(command, trace_id))
@@ -129,6 +129,6 @@ def _institution(scope: Scope) -> str:
 
 def _send_again(pending: list[UUID]) -> None:
     outgoing: dict[str, list[Envelope]] = defaultdict(list)
-    for group, envelope in sent_again(Order.objects.filter(pk__in=pending).order_by("pk")):
+    for group, envelope in resend(Order.objects.filter(pk__in=pending).order_by("pk")):
         outgoing[group].append(envelope)
     _dispatcher.send(outgoing)

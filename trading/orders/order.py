@@ -13,7 +13,7 @@ from matching.order_view import OrderView
 from trading.reference.catalog import Market
 
 
-class Draft(msgspec.Struct, frozen=True, gc=False):
+class NewOrder(msgspec.Struct, frozen=True, gc=False):
     """A new order whose form is right: in ticks and lots, not yet checked against funds or the market.
 
     `price` is 0 for MARKET and STOP, `stop_price` 0 for all but stops. `fingerprint` is a signed 64-bit hash
@@ -35,7 +35,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     trace_id: str
 
 
-def draft_view(draft: Draft, order_id: str, number: int, created_at: str, state: OrderUpdate) -> OrderView:
+def draft_view(draft: NewOrder, order_id: str, number: int, created_at: str, state: OrderUpdate) -> OrderView:
     """A new order in the state that `state` says, without a look at the database."""
     market, scale = draft.market, draft.market.scale
     received = market.base if draft.side is Side.BUY else market.quote

@@ -41,7 +41,7 @@ _PENDING = """
      ORDER BY o.id"""
 
 
-def read_places(
+def read_pending_orders(
     connection: psycopg.Connection[Any],
     markets: Mapping[int, Market],
     first: str = LOWEST,
@@ -54,17 +54,17 @@ def read_places(
     return [_envelope(row, markets[row[3]]) for row in rows]
 
 
-def sent_again(orders: Iterable[Order]) -> list[tuple[str, Envelope]]:
+def resend(orders: Iterable[Order]) -> list[tuple[str, Envelope]]:
     """With its group, the command of each order that is pending still."""
     found = []
     for order in orders:
         market, order_id = catalog.by_id(order.instrument_id), str(order.pk)
-        places = read_places(own_connection(), {market.id: market}, order_id, order_id)
+        places = read_pending_orders(own_connection(), {market.id: market}, order_id, order_id)
         found += [(market.group, place) for place in places]
     return found
 
 
-class PendingPlaces:
+class PendingOrders:
     """The pending orders of a worker's markets, without a look at old orders again."""
 
     def __init__(self, markets: Mapping[int, Market]) -> None:
@@ -75,7 +75,7 @@ class PendingPlaces:
         """Those made before `until` (else all), oldest first, at most LIMIT."""
         settled = str(ids.floor((until or datetime.now(UTC)) - SLACK))
         last = HIGHEST if until is None else str(ids.floor(until))
-        places = read_places(connection, self._markets, self._since, last)
+        places = read_pending_orders(connection, self._markets, self._since, last)
         self._since = min(settled, places[0].command.id) if places else settled
         return places
 

@@ -13,9 +13,9 @@ from matching.codec import OrderUpdate
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading.orders import stored, wallet_funds
-from trading.orders.candidates import Candidate, prepare
+from trading.orders.candidates import OrderCandidate, prepare
 from trading.orders.intake import Request, intake
-from trading.orders.order import Draft, draft_view
+from trading.orders.order import NewOrder, draft_view
 
 
 class Outcome(Enum):
@@ -31,7 +31,7 @@ class Placed(NamedTuple):
     outcome: Outcome
 
 
-def place_orders(drafts: Sequence[Draft], member: Member, *, cost: int) -> tuple[Allowance, list[Placed]]:
+def place_orders(drafts: Sequence[NewOrder], member: Member, *, cost: int) -> tuple[Allowance, list[Placed]]:
     """Place orders, in order; each is answered on its own. They cost `cost` orders of the member's rate: none is
     placed if that is not allowed. Raises psycopg.Error, django.db.Error."""
     candidates = prepare(drafts, member)
@@ -73,7 +73,7 @@ def _placed_all(request: Request) -> list[Placed]:
 
 
 def _placed(
-    candidate: Candidate,
+    candidate: OrderCandidate,
     request: Request,
     read: dict[str, OrderView],
     earlier: dict[tuple[str, str], tuple[OrderView, int]],

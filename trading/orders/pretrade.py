@@ -12,21 +12,21 @@ from exchange.base.database import own_connection
 from exchange.platform.members.rate_limit import Charge
 from matching.core.types import OrderType, Side
 from risk.pretrade import gate
-from risk.pretrade.gate import Ask, Judgement
+from risk.pretrade.gate import OrderCheck, PretradeDecision
 from trading.models import Order
-from trading.orders.amendment_terms import Terms
-from trading.orders.candidates import Candidate, ask_of
+from trading.orders.amendment_terms import AmendmentTerms
+from trading.orders.candidates import OrderCandidate, order_check
 from trading.reference.catalog import catalog
 
 
-class Judged:
+class PretradeHold:
     """What the gate counted for these candidates is given back but for those that are kept."""
 
-    def __init__(self, judgement: Judgement | None, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, judgement: PretradeDecision | None, candidates: Sequence[OrderCandidate]) -> None:
         self._judgement = judgement
         self._places = {candidate.order_id: place for place, candidate in enumerate(candidates)}
 
-    def keep(self, accepted: Iterable[Candidate]) -> None:
+    def keep(self, accepted: Iterable[OrderCandidate]) -> None:
         for candidate in accepted:
             self._places.pop(candidate.order_id, None)
 
@@ -37,29 +37,29 @@ class Judged:
 
 @contextmanager
 def judged(
-    connection: psycopg.Connection[Any], candidates: Sequence[Candidate], charge: Charge | None = None
-) -> Iterator[Judged]:
+    connection: psycopg.Connection[Any], candidates: Sequence[OrderCandidate], charge: Charge | None = None
+) -> Iterator[PretradeHold]:
     """Set the `reason` of candidates that the gate refuses; the `charge` is asked for in the same round trip. May
     raise psycopg.Error."""
     charges = [charge] if charge is not None else []
     if not candidates or gate.idle(connection):
         gate.consult(*charges)
-        yield Judged(None, ())
+        yield PretradeHold(None, ())
         return
-    judgement = Judgement(connection, [candidate.ask() for candidate in candidates])
+    judgement = PretradeDecision(connection, [candidate.ask() for candidate in candidates])
     gate.consult(*charges, judgement)
     judgement.conclude()
     for candidate, refusal in zip(candidates, judgement.refusals, strict=True):
         if refusal is not None:
             candidate.reason = candidate.reason or refusal
-    answer = Judged(judgement, candidates)
+    answer = PretradeHold(judgement, candidates)
     try:
         yield answer
     finally:
         answer.close()
 
 
-def judge_amendment(order: Order, terms: Terms, institution: str) -> str:
+def judge_amendment(order: Order, terms: AmendmentTerms, institution: str) -> str:
     """Why the order may not become what `terms` say; empty if it may. May raise psycopg.Error."""
     connection = own_connection()
     if gate.idle(connection):
@@ -67,8 +67,8 @@ def judge_amendment(order: Order, terms: Terms, institution: str) -> str:
     market, side = catalog.by_id(order.instrument_id), Side[order.side]
     limited = order.type == OrderType.LIMIT
 
-    def ask(lots: int, bound: int) -> Ask:
-        return ask_of(market, str(order.user_id), institution, side, lots, bound, limited)
+    def ask(lots: int, bound: int) -> OrderCheck:
+        return order_check(market, str(order.user_id), institution, side, lots, bound, limited)
 
     bound, total = terms.reckoned_from
     filled = market.scale.to_lots(order.filled_quantity)

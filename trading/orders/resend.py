@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 from exchange.base.database import own_connection
 from matching.codec import Envelope, decode_envelope
 from trading.models import PendingCommand
-from trading.orders.pending import LIMIT, PendingPlaces
+from trading.orders.pending import LIMIT, PendingOrders
 from trading.reference.catalog import catalog
 
 AGE = timedelta(seconds=2)  # by then a matcher that is well has come to it
 
 
-class LostCommands:
+class UnacknowledgedCommands:
     """Finds them without looking at old orders again; a group that is down does not hide the others'."""
 
     def __init__(self) -> None:
-        self._places: dict[str, PendingPlaces] = {}
+        self._places: dict[str, PendingOrders] = {}
         self._groups: dict[int, str] = {}  # of each market
 
     def find(self, now: datetime | None = None) -> dict[str, list[Envelope]]:
@@ -49,13 +49,13 @@ class LostCommands:
             PendingCommand.objects.filter(pk=row.pk).update(group=group)
         return group
 
-    def _readers(self) -> dict[str, PendingPlaces]:
+    def _readers(self) -> dict[str, PendingOrders]:
         """One a group, knowing all its markets; a market that is new, or was moved, makes new ones."""
         markets = {market.id: market for market in catalog.markets()}
         groups = {market.id: market.group for market in markets.values()}
         if self._groups != groups:
             self._places = {
-                group: PendingPlaces({m.id: m for m in markets.values() if m.group == group})
+                group: PendingOrders({m.id: m for m in markets.values() if m.group == group})
                 for group in set(groups.values())
             }
             self._groups = groups

@@ -13,7 +13,7 @@ from matching.core.types import Side
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from trading.models import ClientOrder, Order, PendingCommand
-from trading.orders.order import Draft, average_price
+from trading.orders.order import NewOrder, average_price
 from trading.reference.catalog import Market, catalog
 
 
@@ -30,7 +30,7 @@ def order_views(order_ids: Iterable[str]) -> dict[str, OrderView]:
     return {str(order.pk): order_view(order) for order in Order.objects.filter(pk__in=list(order_ids))}
 
 
-def earlier_orders(drafts: Sequence[Draft]) -> dict[tuple[str, str], tuple[OrderView, int]]:
+def earlier_orders(drafts: Sequence[NewOrder]) -> dict[tuple[str, str], tuple[OrderView, int]]:
     """By user and client order id: the order first placed under it and its fingerprint."""
     keys = ClientOrder.objects.filter(
         user_id__in={draft.user_id for draft in drafts},

@@ -16,9 +16,9 @@ from trading.ledger import writer
 from trading.ledger.accounts import account_book
 from trading.models import ClientOrder, Order, Reservation
 from trading.models import Transaction as LedgerTransaction
-from trading.orders.amendment_terms import Terms
-from trading.orders.batch import Accepted
-from trading.orders.candidates import Candidate
+from trading.orders.amendment_terms import AmendmentTerms
+from trading.orders.batch import AcceptedBatch
+from trading.orders.candidates import OrderCandidate
 from trading.reference.catalog import AssetView
 from trading.wallet.client import WalletUnavailable, wallet
 
@@ -36,7 +36,7 @@ _NOT_NEEDED = """
      WHERE id = ANY (%s::uuid[]) AND state = 'RESERVING'"""
 
 
-def reserve(candidates: Sequence[Candidate]) -> None:
+def reserve(candidates: Sequence[OrderCandidate]) -> None:
     """Reserve what each order of one user must hold; those that the service refuses get a reason.
 
     Raises WalletUnavailable: then nothing is held, or will be released by the sweep.
@@ -67,7 +67,7 @@ def reserve(candidates: Sequence[Candidate]) -> None:
             candidate.wallet_account = accounts[_asset(candidate).id]
 
 
-def record(tx: Transaction, accepted: Accepted, now: str) -> None:
+def record(tx: Transaction, accepted: AcceptedBatch, now: str) -> None:
     """In the intake transaction: the funds of orders that are pending come in, others are not needed."""
     entries = writer.Entries()
     for candidate in (held := [each for each in accepted.pending if each.wallet_account]):
@@ -87,7 +87,7 @@ def record(tx: Transaction, accepted: Accepted, now: str) -> None:
         tx.queue(_NOT_NEEDED, (now, array(each.order_id for each in others)))
 
 
-def bounded(order: Order, terms: Terms) -> Terms:
+def bounded(order: Order, terms: AmendmentTerms) -> AmendmentTerms:
     """An amendment's terms; refused if it must hold more than is left of what its order reserved."""
     reservation = Reservation.objects.filter(pk=order.pk).first()
     if terms.refused or not terms.extra_hold or reservation is None:  # placed before WALLET=http
@@ -97,7 +97,7 @@ def bounded(order: Order, terms: Terms) -> Terms:
     return terms if terms.extra_hold <= room else replace(terms, refused="HOLD_CANNOT_GROW")
 
 
-def _unknown(candidates: Sequence[Candidate]) -> list[Candidate]:
+def _unknown(candidates: Sequence[OrderCandidate]) -> list[OrderCandidate]:
     """Without those that intake will find placed already: they need no funds, wherever those are."""
     drafts = [candidate.draft for candidate in candidates]
     keys = ClientOrder.objects.filter(
@@ -108,7 +108,7 @@ def _unknown(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [c for c in candidates if (c.draft.user_id, c.draft.client_order_id) not in known]
 
 
-def _asked(wanted: Sequence[Candidate]) -> set[str]:
+def _asked(wanted: Sequence[OrderCandidate]) -> set[str]:
     """Ask the service; the orders that it refuses, which are marked so."""
     items = [
         {
@@ -146,7 +146,7 @@ def _give_up(names: list[str], *, asked: bool) -> None:
         rows.update(state=State.REFUSED, updated_at=_now())
 
 
-def _asset(candidate: Candidate) -> AssetView:
+def _asset(candidate: OrderCandidate) -> AssetView:
     """What the order pays with."""
     market = candidate.draft.market
     return market.quote if candidate.draft.side is Side.BUY else market.base

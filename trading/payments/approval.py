@@ -11,7 +11,7 @@ from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.base.decimals import plain
-from exchange.platform.approvals.kinds import Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused
 from trading.models import Deposit, Withdrawal
@@ -81,8 +81,8 @@ def _goal(kind: Model) -> str:
     return "CONFIRMED" if kind is Deposit else "APPROVED"
 
 
-def _kind(model: Model, code: str, label: Promise) -> Kind:
-    return Kind(
+def _kind(model: Model, code: str, label: Promise) -> ApprovalKind:
+    return ApprovalKind(
         code=code,
         label=label,
         request_permission=decisions.DECIDE,

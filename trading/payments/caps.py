@@ -57,7 +57,7 @@ def _worth(amounts: dict[str, Decimal], currency: str) -> Decimal:
     """Raises Refused."""
     if set(amounts) <= {currency}:
         return amounts.get(currency, Decimal(0))
-    rates = asset_prices.prices(currency).rates
+    rates = asset_prices.read(currency).rates
     for code in amounts.keys() - rates.keys():
         raise Refused(
             "no_price",

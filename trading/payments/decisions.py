@@ -161,8 +161,8 @@ def _ask(payment: Deposit | Withdrawal, by: User, reason: str) -> None:
 def _unblocked(withdrawal: Withdrawal) -> None:
     """Who was blocked since gets nothing out."""
     user = withdrawal.user
-    if kill_switch.standing(user) is not None or (
-        user.institution and kill_switch.standing(user.institution)
+    if kill_switch.active_block(user) is not None or (
+        user.institution and kill_switch.active_block(user.institution)
     ):
         raise Refused("user_blocked", _("The user is blocked: release the block or reject the withdrawal."))
 

@@ -129,8 +129,8 @@ def _known(kind: type[Kind], wanted: Wanted) -> Kind | None:
 def _may(user: User) -> None:
     if user.closed_at is not None or not user.is_active:
         raise Refused("account_closed", "This account is closed.")
-    if kill_switch.standing(user) is not None or (
-        user.institution and kill_switch.standing(user.institution)
+    if kill_switch.active_block(user) is not None or (
+        user.institution and kill_switch.active_block(user.institution)
     ):
         raise Refused("user_blocked", "You may neither deposit nor withdraw at the moment.")
 

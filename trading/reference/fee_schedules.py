@@ -11,7 +11,7 @@ from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.platform.approvals import effective_dates
-from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.members.models import Institution, User
@@ -97,7 +97,7 @@ def _rate(given: str | None) -> Decimal | None:
     return None if given is None else Decimal(given)
 
 
-KIND = Kind(
+KIND = ApprovalKind(
     code=CODE,
     label=_("fees"),
     request_permission="fees.request",

@@ -26,7 +26,7 @@ from trading.reference.catalog import Market
 
 
 @dataclass(slots=True)
-class Working:
+class LiveOrder:
     """A live order. `bound` is the worst price it may trade at, which its hold is reckoned by."""
 
     order_id: str
@@ -82,9 +82,9 @@ class Working:
         self.status, self.reason = status, reason
 
 
-def working_order(place: Place, ticket: Ticket, market: Market) -> Working:
+def working_order(place: Place, ticket: Ticket, market: Market) -> LiveOrder:
     """A new order as it comes in, PENDING."""
-    return Working(
+    return LiveOrder(
         order_id=place.id,
         number=ticket.number,
         user_id=place.user,
@@ -116,12 +116,12 @@ class StopChange(NamedTuple):
 
 
 @dataclass(slots=True)
-class Sheet:
+class SettlementRows:
     """All rows of one settlement, and what readers are told of it."""
 
     now: str
     now_us: int
-    orders: dict[str, Working] = field(default_factory=dict)
+    orders: dict[str, LiveOrder] = field(default_factory=dict)
     trades: list[str] = field(default_factory=list)
     ledger: Entries = field(default_factory=Entries)
     messages: list[str] = field(default_factory=list)
@@ -135,13 +135,13 @@ class Sheet:
 class Blotter:
     def __init__(self, market: Callable[[int], Market]) -> None:
         """`market` gives an instrument by its id."""
-        self.orders: dict[str, Working] = {}
+        self.orders: dict[str, LiveOrder] = {}
         self._market = market
 
-    def record(self, sheet: Sheet, envelope: Envelope, events: Sequence[core.Event]) -> None:
+    def record(self, sheet: SettlementRows, envelope: Envelope, events: Sequence[core.Event]) -> None:
         """Write one command's events onto the sheet, and the reply to whoever sent it."""
         command = envelope.command
-        changed: dict[str, Working] = {}
+        changed: dict[str, LiveOrder] = {}
         refused = ""
         if isinstance(command, Place):
             assert envelope.ticket is not None, "a new order comes with its ticket"
@@ -168,7 +168,7 @@ class Blotter:
         updates = [_update(order, sheet.now_us) for order in changed.values()]
         sheet.replies.append((envelope.reply_to, Reply(command.id, refused, updates)))
 
-    def _change(self, sheet: Sheet, event: core.Event) -> Working:
+    def _change(self, sheet: SettlementRows, event: core.Event) -> LiveOrder:
         """An event that moves no money between users."""
         match event:
             case core.Opened(order_id, remaining, priority):
@@ -204,14 +204,14 @@ class Blotter:
                 raise AssertionError(f"unknown event {event!r}")
         return order
 
-    def _still_armed(self, sheet: Sheet, command: AnyCommand) -> None:
+    def _still_armed(self, sheet: SettlementRows, command: AnyCommand) -> None:
         """A stop whose trigger was refused is watched again: its market may have been halted."""
         if isinstance(command, Trigger):
             order = self.orders.get(command.order)
             if order is not None and order.status is OrderStatus.PENDING_TRIGGER:
                 sheet.stops.append(_armed(order))
 
-    def _trade(self, sheet: Sheet, event: core.Traded, trace_id: str) -> None:
+    def _trade(self, sheet: SettlementRows, event: core.Traded, trace_id: str) -> None:
         """One fill: the trade's row, six postings (two legs and a fee per side), its message."""
         maker, taker = self.orders[event.maker], self.orders[event.taker]
         market, scale = maker.market, maker.market.scale
@@ -290,14 +290,14 @@ class Blotter:
             )
         )
 
-    def _market_changed(self, sheet: Sheet, event: core.StatusChanged, trace_id: str) -> None:
+    def _market_changed(self, sheet: SettlementRows, event: core.StatusChanged, trace_id: str) -> None:
         sheet.markets[event.instrument] = event.status
         symbol = self._market(event.instrument).symbol
         sheet.messages.append(
             messages.market_event(symbol=symbol, status=event.status, trace_id=trace_id, timestamp=sheet.now)
         )
 
-    def _report(self, sheet: Sheet, order: Working, trace_id: str) -> None:
+    def _report(self, sheet: SettlementRows, order: LiveOrder, trace_id: str) -> None:
         note = _note(order)
         sheet.orders[order.order_id] = order
         sheet.order_notes.append(note)
@@ -326,17 +326,17 @@ class Blotter:
 _LIMITED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 
 
-def _fill(order: Working, lots: int, quote: int, fee: int) -> None:
+def _fill(order: LiveOrder, lots: int, quote: int, fee: int) -> None:
     order.filled += lots
     order.notional += quote
     order.fee += fee
 
 
-def _armed(order: Working) -> StopChange:
+def _armed(order: LiveOrder) -> StopChange:
     return StopChange(order.market.symbol, order.side, order.order_id, order.stop_price)
 
 
-def _note(order: Working) -> OrderNote:
+def _note(order: LiveOrder) -> OrderNote:
     market, scale = order.market, order.market.scale
     return OrderNote(
         order.order_id,
@@ -360,7 +360,7 @@ def _note(order: Working) -> OrderNote:
     )
 
 
-def _update(order: Working, now_us: int) -> OrderUpdate:
+def _update(order: LiveOrder, now_us: int) -> OrderUpdate:
     return OrderUpdate(
         order.order_id,
         order.status,

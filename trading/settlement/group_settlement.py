@@ -23,7 +23,7 @@ from exchange.base import metrics
 from exchange.base.database import Transaction, Unexpected, array, transaction
 from exchange.base.times import rfc3339
 from exchange.platform.events import outbox
-from exchange.platform.events.wakeup import poke
+from exchange.platform.events.wakeup import wake_relay
 from matching.codec import Envelope, decode_envelope, encode
 from matching.core.commands import Place
 from matching.core.scale import minor_text
@@ -34,9 +34,9 @@ from matching.worker import Applied, Overtaken
 from risk.pretrade import exposure
 from trading.ledger import writer
 from trading.orders import events as messages
-from trading.orders.pending import PendingPlaces
+from trading.orders.pending import PendingOrders
 from trading.reference.catalog import Market, catalog
-from trading.settlement.blotter import Blotter, Sheet, Working
+from trading.settlement.blotter import Blotter, LiveOrder, SettlementRows
 from trading.settlement.recovery import Owned, load, read_state, recover
 from trading.stops import watchlist
 
@@ -98,7 +98,7 @@ class GroupSettlement:
         self._wait_for_lock()
         self.owned = recover(self._connection, self.group)
         self._blotter = self.owned.blotter
-        self._places = PendingPlaces(self.owned.markets)
+        self._places = PendingOrders(self.owned.markets)
         return self.owned
 
     def still_pending(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
@@ -121,7 +121,7 @@ class GroupSettlement:
             new = [m for m in catalog.markets() if m.group == self.group and m.id not in self.owned.markets]
             self.owned.add(load(self._live, new))
             self.owned.listed = state.listed
-            self._places = PendingPlaces(self.owned.markets)
+            self._places = PendingOrders(self.owned.markets)
         return True
 
     def pass_on(self, envelopes: Sequence[Envelope]) -> dict[str, list[Envelope]]:
@@ -145,9 +145,11 @@ class GroupSettlement:
         places = self._places.read(self._live)  # read second: a command's order is among them
         return sorted([*places, *commands], key=lambda envelope: envelope.command.id)
 
-    def settle(self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()) -> Sheet:
+    def settle(
+        self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()
+    ) -> SettlementRows:
         now = datetime.now(UTC)
-        sheet = Sheet(now=rfc3339(now, "microseconds"), now_us=int(now.timestamp() * 1_000_000))
+        sheet = SettlementRows(now=rfc3339(now, "microseconds"), now_us=int(now.timestamp() * 1_000_000))
         for envelope, _, events in applied:
             self._blotter.record(sheet, envelope, events)
         sheet.messages += [
@@ -160,14 +162,14 @@ class GroupSettlement:
             if read_state(self._live, self.group).epoch != self.owned.epoch:
                 raise Overtaken(f"group {self.group} is past epoch {self.owned.epoch}") from error
             raise
-        poke()
+        wake_relay()
         self.owned.sequence = applied[-1][1]
         metrics.fills.inc(len(sheet.trades))
         return sheet
 
-    def announce(self, pipe: Pipeline, settled: Sheet) -> None:
+    def announce(self, pipe: Pipeline, settled: SettlementRows) -> None:
         """The stops that are armed now and those that are armed no more; what became of counted orders."""
-        exposure.tell(pipe, [told for order in settled.orders.values() if (told := _told(order))])
+        exposure.record(pipe, [told for order in settled.orders.values() if (told := _told(order))])
         for change in settled.stops:
             if change.price:
                 watchlist.arm(pipe, change.symbol, change.side, change.order_id, change.price)
@@ -175,7 +177,7 @@ class GroupSettlement:
                 watchlist.disarm(pipe, change.symbol, change.side, [change.order_id])
 
     def found_redis(self, client: redis.Redis) -> None:
-        watchlist.doubt(client, [market.symbol for market in self.owned.markets.values()])
+        watchlist.invalidate(client, [market.symbol for market in self.owned.markets.values()])
 
     def close(self) -> None:
         """Let go of the group: its lock ends with the connection. Django's own connection may be as dead, so
@@ -185,7 +187,9 @@ class GroupSettlement:
             self._connection.close()
             self._connection = None
 
-    def _write(self, tx: Transaction, sheet: Sheet, applied: Sequence[Applied], position: str) -> None:
+    def _write(
+        self, tx: Transaction, sheet: SettlementRows, applied: Sequence[Applied], position: str
+    ) -> None:
         first, last = applied[0][1], applied[-1][1]
         owned = (last, position, self.group, self.owned.epoch, self.owned.sequence)
         journal = encode([envelope for envelope, _, _ in applied])
@@ -220,7 +224,7 @@ class GroupSettlement:
         raise InterruptedError(f"stopped while another worker owns group {self.group}")
 
 
-def _told(order: Working) -> exposure.Change | None:
+def _told(order: LiveOrder) -> exposure.ExposureChange | None:
     """What happened to the order since the gate's counts were told of it, if it is anything they count."""
     closed = order.status in CLOSED
     remaining = 0 if closed else order.remaining
@@ -234,7 +238,7 @@ def _told(order: Working) -> exposure.Change | None:
     market = order.market
     places = exposure.unit_places(market.base.scale)
     units = market.scale.base_minor(traded) // 10 ** (market.base.scale - places)
-    return exposure.Change(
+    return exposure.ExposureChange(
         user_id=order.user_id,
         instrument=market.id,
         currency=market.quote.code,
@@ -263,7 +267,7 @@ def _book_message(markets: Mapping[int, Market], change: BookChange, last: Appli
     )
 
 
-def _order_values(orders: Sequence[Working], now: str) -> tuple[str, ...]:
+def _order_values(orders: Sequence[LiveOrder], now: str) -> tuple[str, ...]:
     """The parameters of `_UPDATE_ORDERS`: an array literal per column."""
     scales = [(order, order.market.scale, order.market.quote.scale) for order in orders]
     return (

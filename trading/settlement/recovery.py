@@ -19,7 +19,7 @@ from matching.core.scale import InstrumentScale
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.order_status import OrderStatus
 from trading.reference.catalog import Market, catalog
-from trading.settlement.blotter import Blotter, Working
+from trading.settlement.blotter import Blotter, LiveOrder
 
 
 @dataclass
@@ -174,7 +174,7 @@ def _restore(
         stop_price=stop_price,
     )
     engine.books[instrument].restore_order(order, armed=status == OrderStatus.PENDING_TRIGGER)
-    blotter.orders[order_id] = Working(
+    blotter.orders[order_id] = LiveOrder(
         order_id=order_id,
         number=number,
         user_id=user_id,

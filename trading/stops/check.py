@@ -94,7 +94,7 @@ class Checker:
         """Let go what the prices of `symbols` and of what moved have reached."""
         self._watch_status()
         started = time.perf_counter()
-        due = symbols | watchlist.take_moved(self._client)
+        due = symbols | watchlist.pop_moved(self._client)
         if not due:
             return 0
         gone = 0
@@ -109,7 +109,7 @@ class Checker:
     def _watch_status(self) -> None:
         paused = {market.symbol for market in catalog.markets() if market.status is not MarketStatus.TRADING}
         if resumed := self._paused - paused:
-            watchlist.doubt(self._client, resumed)
+            watchlist.invalidate(self._client, resumed)
         self._paused = paused
 
     def _looks(self, symbols: list[str]) -> list[Look]:
@@ -157,7 +157,7 @@ class Checker:
             (written,) = tx.fetch((_SEND, _values(commands)))
             new = {row[0] for row in written}
             triggers = [envelope for _, envelope in commands if envelope.command.id in new]
-            audit.sent(tx, triggers, audit.STOPS)
+            audit.record_triggers(tx, triggers, audit.STOPS)
         outgoing: dict[str, list[Envelope]] = defaultdict(list)
         for group, envelope in commands:
             if envelope.command.id in new:

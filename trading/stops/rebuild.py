@@ -70,7 +70,7 @@ def rebuild(client: redis.Redis, connect: Connect, markets: Sequence[Market]) ->
             client.delete(watchlist.BUILDING)
 
 
-def differing(
+def mismatched(
     client: redis.Redis, connection: psycopg.Connection[Any], markets: Sequence[Market]
 ) -> set[str]:
     """The symbols of which Redis knows another number of stops than PostgreSQL.

@@ -59,7 +59,7 @@ def disarm(pipe: Client, symbol: str, side: Side, order_ids: Collection[str]) ->
         pipe.zrem(key(symbol, side), *order_ids)
 
 
-def doubt(pipe: Client, symbols: Iterable[str] = ()) -> None:
+def invalidate(pipe: Client, symbols: Iterable[str] = ()) -> None:
     """Have the sets of `symbols` (of all, if none are named) read from PostgreSQL anew."""
     names = list(symbols)
     pipe.delete(BUILDING)  # what is being read now may be too old
@@ -72,7 +72,7 @@ def doubt(pipe: Client, symbols: Iterable[str] = ()) -> None:
 # -- what a check asks; each is one round trip
 
 
-def take_moved(client: redis.Redis) -> set[str]:
+def pop_moved(client: redis.Redis) -> set[str]:
     """The symbols to look at. What moves from now on pokes again."""
     pipe = client.pipeline(transaction=False)
     pipe.delete(POKED)

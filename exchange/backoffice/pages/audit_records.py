@@ -26,7 +26,7 @@ from exchange.platform.members.tenancy import TenantAdmin
 AROUND = timedelta(days=7)  # after an order was placed, its commands are looked for
 
 
-class Kind(admin.SimpleListFilter):
+class ActionFilter(admin.SimpleListFilter):
     title = _("kind")
     parameter_name = "kind"
     KINDS: ClassVar[dict[str, tuple[Any, Q]]] = {
@@ -49,7 +49,7 @@ class Kind(admin.SimpleListFilter):
 class RecordAdmin(TenantAdmin, KeysetAdmin, ModelAdmin):
     tenant = "institution"
     list_display = ["at", "institution", "actor", "role", "action", "resource", "address", "number"]
-    list_filter = [time_span_filter("since"), Kind, "institution"]
+    list_filter = [time_span_filter("since"), ActionFilter, "institution"]
     list_select_related = ["institution"]
     ordering = ["-id"]
     search_fields = ["pk"]  # shows the box; `get_search_results` does the search

@@ -30,7 +30,7 @@ class ReferenceForm(forms.Form):
     reference = forms.CharField(label=_("Reference"), max_length=100, widget=UnfoldAdminTextInputWidget())
 
 
-class Verb(NamedTuple):
+class RowAction(NamedTuple):
     """`name` stands in the address; `form` asks for what it needs, None for a mere button. It begins with `initial`."""
 
     name: str
@@ -39,13 +39,13 @@ class Verb(NamedTuple):
     initial: dict[str, Any] | None = None
 
 
-class VerbsAdmin:
+class RowActionsAdmin:
     """Goes before ModelAdmin."""
 
     refusals: ClassVar[tuple[type[Exception], ...]] = ()
     change_form_outer_after_template = "backoffice/verbs.html"
 
-    def verbs(self, request: HttpRequest, row: Any) -> list[Verb]:
+    def verbs(self, request: HttpRequest, row: Any) -> list[RowAction]:
         """What whoever looks may do with `row` now."""
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ class VerbsAdmin:
             reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[row.pk])
         )
 
-    def _given(self, request: HttpRequest, verb: Verb) -> dict[str, Any] | None:
+    def _given(self, request: HttpRequest, verb: RowAction) -> dict[str, Any] | None:
         """What the form says; None, and a message, if it says something that cannot be."""
         if verb.form is None:
             return {}
@@ -107,6 +107,6 @@ class VerbsAdmin:
             messages.error(request, f"{label}: {' '.join(map(str, errors))}")
         return None
 
-    def _address(self, row: Any, verb: Verb) -> str:
+    def _address(self, row: Any, verb: RowAction) -> str:
         opts = self.opts  # type: ignore[attr-defined]
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_do", args=[row.pk, verb.name])

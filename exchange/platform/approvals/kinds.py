@@ -26,7 +26,7 @@ def _nothing(payload: Payload) -> list[Change]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ApprovalKind:
     """`check` raises `Refused` for what could not be carried out, when it is asked for and once more when it is
     approved; `apply` carries it out in the transaction of the approval and says in a few words what came of it;
     `describe` gives (name, text) pairs for people and `changes` what would be other than it is now."""
@@ -42,11 +42,11 @@ class Kind:
     form: str = ""  # dotted path of an `exchange.platform.approvals.forms.AskForm`, where a page asks for it
 
 
-def kind(code: str) -> Kind:
+def kind(code: str) -> ApprovalKind:
     """Raises KeyError for one that there is not."""
-    found: Kind = import_string(settings.APPROVAL_KINDS[code])
+    found: ApprovalKind = import_string(settings.APPROVAL_KINDS[code])
     return found
 
 
-def kinds() -> list[Kind]:
+def kinds() -> list[ApprovalKind]:
     return [kind(code) for code in settings.APPROVAL_KINDS]

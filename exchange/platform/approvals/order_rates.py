@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchange.base.env import env
 from exchange.platform.approvals import effective_dates
-from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.members.models import Institution, User
@@ -70,7 +70,7 @@ def _wanted(payload: Payload) -> Institution | User:
     return row
 
 
-KIND = Kind(
+KIND = ApprovalKind(
     code=CODE,
     label=_("order rate"),
     request_permission="limits.request",

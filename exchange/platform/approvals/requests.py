@@ -17,7 +17,7 @@ from django.utils.translation import gettext as text
 
 from exchange.base.env import env
 from exchange.base.ids import uuid7
-from exchange.platform.approvals.kinds import Change, Kind, Payload, kind
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload, kind
 from exchange.platform.approvals.models import Approval, State
 from exchange.platform.audit.log import record
 from exchange.platform.members.models import Institution, User
@@ -104,7 +104,7 @@ def approve(approval_id: UUID | str, *, by: User, reason: str) -> Approval:
     return approval
 
 
-def _carry_out(approval: Approval, wanted: Kind, by: User) -> None:
+def _carry_out(approval: Approval, wanted: ApprovalKind, by: User) -> None:
     try:
         wanted.check(approval.payload)
         found = _changes(wanted, approval.payload)
@@ -144,7 +144,7 @@ def expire() -> int:
     return len(ended)
 
 
-def may_approve(approval: Approval, by: User) -> Kind:
+def may_approve(approval: Approval, by: User) -> ApprovalKind:
     """The kind of what `by` may decide. Raises SamePerson, NotAllowed or Expired."""
     if approval.expires_at <= timezone.now():
         raise Expired(
@@ -194,7 +194,7 @@ def _reason(given: str) -> str:
     return given.strip()
 
 
-def _changes(wanted: Kind, payload: Payload) -> list[Change]:
+def _changes(wanted: ApprovalKind, payload: Payload) -> list[Change]:
     """As they are kept: in English, whoever asks."""
     with translation.override("en"):
         return wanted.changes(payload)

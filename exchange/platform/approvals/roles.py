@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
 from exchange.platform.approvals.models import Approval, State
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.audit.models import Record
@@ -156,7 +156,7 @@ def _read(payload: Payload) -> tuple[User, str, Institution | None]:
     )
 
 
-KIND = Kind(
+KIND = ApprovalKind(
     code=CODE,
     label=_("role"),
     request_permission="users.role",

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from exchange.base import ids
 from exchange.base.origin import current
 from exchange.platform.events import outbox
-from exchange.platform.events.wakeup import poke
+from exchange.platform.events.wakeup import wake_relay
 
 TOPIC = "audit.logs"
 TABLE = "audit_record"
@@ -81,7 +81,7 @@ def record(
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-    transaction.on_commit(poke)
+    transaction.on_commit(wake_relay)
 
 
 def facts(values: Any) -> str:

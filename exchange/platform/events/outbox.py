@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from exchange.base import ids
 from exchange.base.database import escape
 from exchange.base.times import now_text
-from exchange.platform.events.wakeup import poke
+from exchange.platform.events.wakeup import wake_relay
 
 TABLE = "events_outboxevent"
 COLUMNS = "topic, key, message"
@@ -60,4 +60,4 @@ def append(topic: str, key: str, event_type: str, payload: Mapping[str, Any], *,
             f"INSERT INTO {TABLE} ({COLUMNS}) VALUES (%s, %s, %s)",  # noqa: S608 - names are ours
             [topic, key, message(event_type, payload, trace_id=trace_id)],
         )
-    transaction.on_commit(poke)
+    transaction.on_commit(wake_relay)

@@ -28,7 +28,7 @@ REDIS_TIMEOUT = 0.5
 enabled = env.exchange_events == "on" and bool(env.kafka_brokers)  # whether events leave the outbox at all
 
 
-def poke() -> None:
+def wake_relay() -> None:
     """There is something new in the outbox, and it is committed. Takes a microsecond and never fails."""
     if enabled:
         _poker.ask()

@@ -92,7 +92,7 @@ def find(key_id: str) -> Known | None:
     return found
 
 
-def forget(key_id: str | None = None) -> None:
+def clear_cache(key_id: str | None = None) -> None:
     """Read this key, or all of them, anew at their next use."""
     if key_id is None:
         _known.clear()

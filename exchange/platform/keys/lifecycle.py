@@ -104,4 +104,4 @@ def _record(action: str, key: ApiKey, old: dict[str, Any], new: dict[str, Any]) 
 def _soon(key: ApiKey) -> None:
     """In this process at once; in the others within a second."""
     key_id = str(key.pk)
-    transaction.on_commit(lambda: key_cache.forget(key_id))
+    transaction.on_commit(lambda: key_cache.clear_cache(key_id))

@@ -17,7 +17,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from exchange.base.admin.row_actions import ReasonForm, Verb, VerbsAdmin
+from exchange.base.admin.row_actions import ReasonForm, RowAction, RowActionsAdmin
 from exchange.base.ids import uuid7
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.request_admin import AskingAdmin
@@ -76,7 +76,7 @@ class AcceptedForm(forms.Form):
     expires_on = forms.DateField(label=_("Expires on"), required=False, widget=UnfoldAdminDateWidget())
 
 
-class KycAdmin(VerbsAdmin, TenantAdmin, ModelAdmin):
+class KycAdmin(RowActionsAdmin, TenantAdmin, ModelAdmin):
     refusals: ClassVar[tuple[type[Exception], ...]] = (decisions.Refused,)
     actions = None
     show_full_result_count = False
@@ -133,13 +133,13 @@ class KycProfileAdmin(KycAdmin):
         except decisions.Refused as error:
             self.message_user(request, str(error), messages.ERROR)
 
-    def verbs(self, request: HttpRequest, row: KycProfile) -> list[Verb]:
+    def verbs(self, request: HttpRequest, row: KycProfile) -> list[RowAction]:
         if not _may(self, request, row.user) or row.state == ProfileState.ERASED:
             return []
         return [
-            Verb("level", _("Set level and state"), LevelForm, _now(row, LevelForm)),
-            Verb("identify", _("Set who it is"), IdentityForm, _now(row, IdentityForm)),
-            Verb("document", _("Ask for a document"), DocumentForm),
+            RowAction("level", _("Set level and state"), LevelForm, _now(row, LevelForm)),
+            RowAction("identify", _("Set who it is"), IdentityForm, _now(row, IdentityForm)),
+            RowAction("document", _("Ask for a document"), DocumentForm),
         ]
 
     def act(self, request: HttpRequest, row: KycProfile, verb: str, given: dict[str, Any]) -> str:
@@ -174,14 +174,14 @@ class KycDocumentAdmin(KycAdmin):
         """Asked for on the profile's page."""
         return False
 
-    def verbs(self, request: HttpRequest, row: KycDocument) -> list[Verb]:
+    def verbs(self, request: HttpRequest, row: KycDocument) -> list[RowAction]:
         if not _may(self, request, row.user):
             return []
         steps = DOCUMENT_STEPS[row.state]
         offered = {
-            "RECEIVED": Verb("received", _("It is here"), ReceivedForm, _now(row, ReceivedForm)),
-            "ACCEPTED": Verb("accepted", _("Accept"), AcceptedForm, _now(row, AcceptedForm)),
-            "REJECTED": Verb("rejected", _("Reject"), ReasonForm),
+            "RECEIVED": RowAction("received", _("It is here"), ReceivedForm, _now(row, ReceivedForm)),
+            "ACCEPTED": RowAction("accepted", _("Accept"), AcceptedForm, _now(row, AcceptedForm)),
+            "REJECTED": RowAction("rejected", _("Reject"), ReasonForm),
         }
         return [verb for state, verb in offered.items() if state in steps]
 

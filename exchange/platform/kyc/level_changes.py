@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.platform.approvals.kinds import Change, Kind, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.kyc import levels
@@ -106,7 +106,7 @@ def _text(value: Any) -> str:
     return text("no cap") if value is None else str(value)
 
 
-KIND = Kind(
+KIND = ApprovalKind(
     code=CODE,
     label=_("KYC level"),
     request_permission=ASK,

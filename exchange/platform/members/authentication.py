@@ -95,7 +95,7 @@ def of_user(user_id: str) -> Member | None:
     return member
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Read everybody anew at their next request."""
     _known.clear()
 

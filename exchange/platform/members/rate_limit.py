@@ -18,7 +18,7 @@ import msgspec
 from redis.client import Pipeline
 
 from exchange.base.http.problems import Problem
-from exchange.base.redis import Circuit, ask, client
+from exchange.base.redis import Circuit, client, run_together
 from exchange.platform.members.authentication import Member
 
 ORDERS_WINDOW = 1.0  # seconds
@@ -119,7 +119,7 @@ class Charge(Takings):
 def spend(spendings: Sequence[Spending]) -> list[Allowance]:
     """Take them in one round trip."""
     charge = Charge(spendings)
-    ask(client(), _circuit, charge)
+    run_together(client(), _circuit, charge)
     return charge.allowances
 
 
@@ -127,7 +127,7 @@ def take(key: str, cost: int, limit: int, window: float) -> Allowance:
     """Take `cost` tokens of the `limit` (at least 1) that fill bucket `key` in `window` seconds."""
     price = cost * window / limit
     takings = Takings([(key, price)], window)
-    ask(client(), _circuit, takings)
+    run_together(client(), _circuit, takings)
     return _allowance(takings.outcomes[0], price, limit, window)
 
 

@@ -17,7 +17,7 @@ from django.db.models import F, QuerySet
 from exchange.base import ids
 from exchange.platform.notifications.kinds import Channel
 from exchange.platform.notifications.models import Delivery, Notification
-from exchange.platform.notifications.rendering import Letter, Undeliverable, compose
+from exchange.platform.notifications.rendering import RenderedMessage, Undeliverable, compose
 
 State = Delivery.State
 
@@ -37,7 +37,7 @@ class Claim(NamedTuple):
     """Deliveries that one letter is for: one, or all that waited for a digest."""
 
     deliveries: list[Delivery]
-    letter: Letter
+    letter: RenderedMessage
     digest: bool
 
 

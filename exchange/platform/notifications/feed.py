@@ -26,19 +26,19 @@ class Note(msgspec.Struct, frozen=True):
     created_at: str
 
 
-class Told(msgspec.Struct, frozen=True):
+class FeedNote(msgspec.Struct, frozen=True):
     """`note` is for the user `user_id`."""
 
     user_id: str
     note: Note
 
 
-decode = msgspec.json.Decoder(Told).decode
+decode = msgspec.json.Decoder(FeedNote).decode
 _encode = msgspec.json.Encoder().encode
 _circuit = Circuit()
 
 
-def publish(told: Iterable[Told]) -> None:
+def publish(told: Iterable[FeedNote]) -> None:
     """After the commit. Those who follow see it at their next look if Redis is away."""
     if _circuit.away():
         return

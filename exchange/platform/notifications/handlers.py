@@ -15,8 +15,8 @@ import msgspec
 
 from exchange.base.times import rfc3339
 from exchange.platform.events.event import UUID, Event, Poison, in_batches
-from exchange.platform.notifications.kinds import Kind
-from exchange.platform.notifications.writer import Happening, tell
+from exchange.platform.notifications.kinds import NotificationKind
+from exchange.platform.notifications.writer import NotificationEvent, write
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -63,30 +63,30 @@ class SignedIn(msgspec.Struct):
 @in_batches
 def orders(events: list[Event]) -> None:
     """ORDER_STATUS_CHANGED."""
-    tell(_known(events, Order, _order))
+    write(_known(events, Order, _order))
 
 
 @in_batches
 def deposits(events: list[Event]) -> None:
     """DEPOSITED."""
-    tell(_known(events, Deposited, _deposit))
+    write(_known(events, Deposited, _deposit))
 
 
 @in_batches
 def withdrawals(events: list[Event]) -> None:
     """WITHDRAWAL_STATUS_CHANGED."""
-    tell(_known(events, Withdrawal, _withdrawal))
+    write(_known(events, Withdrawal, _withdrawal))
 
 
 @in_batches
 def sign_ins(events: list[Event]) -> None:
     """SIGNED_IN."""
-    tell(_known(events, SignedIn, _sign_in))
+    write(_known(events, SignedIn, _sign_in))
 
 
 def _known(
-    events: Iterable[Event], struct: type[T], happening: Callable[[Event, T], Happening | None]
-) -> list[Happening]:
+    events: Iterable[Event], struct: type[T], happening: Callable[[Event, T], NotificationEvent | None]
+) -> list[NotificationEvent]:
     found = (happening(event, _read(event, struct)) for event in events)
     return [each for each in found if each is not None]
 
@@ -98,7 +98,7 @@ def _read(event: Event, struct: type[T]) -> T:
         raise Poison(f"{event.event_type}: {error}") from error
 
 
-def _order(event: Event, order: Order) -> Happening | None:
+def _order(event: Event, order: Order) -> NotificationEvent | None:
     kind = _kind(order)
     if kind is None:
         return None
@@ -123,31 +123,31 @@ def _order(event: Event, order: Order) -> Happening | None:
     return _happening(event, order.user_id, kind, f"{order.order_id} {kind} {filled}", data)
 
 
-def _kind(order: Order) -> Kind | None:
+def _kind(order: Order) -> NotificationKind | None:
     match order.status:
         case "FILLED":
-            return Kind.ORDER_FILLED
+            return NotificationKind.ORDER_FILLED
         case "PARTIALLY_FILLED":
-            return Kind.ORDER_PARTIALLY_FILLED
+            return NotificationKind.ORDER_PARTIALLY_FILLED
         case "CANCELLED" if Decimal(order.filled_quantity):
-            return Kind.ORDER_PARTIALLY_FILLED
+            return NotificationKind.ORDER_PARTIALLY_FILLED
         case "TRIGGERED":
-            return Kind.STOP_TRIGGERED
+            return NotificationKind.STOP_TRIGGERED
         case "REJECTED":
-            return Kind.ORDER_REJECTED
+            return NotificationKind.ORDER_REJECTED
     return None
 
 
-def _deposit(event: Event, deposit: Deposited) -> Happening:
+def _deposit(event: Event, deposit: Deposited) -> NotificationEvent:
     data = {
         "asset": deposit.asset,
         "amount": plain(deposit.amount),
         "transaction_id": deposit.transaction_id,
     }
-    return _happening(event, deposit.user_id, Kind.DEPOSIT, event.event_id, data)
+    return _happening(event, deposit.user_id, NotificationKind.DEPOSIT, event.event_id, data)
 
 
-def _withdrawal(event: Event, withdrawal: Withdrawal) -> Happening | None:
+def _withdrawal(event: Event, withdrawal: Withdrawal) -> NotificationEvent | None:
     """Its request, which may not have been the user's own, and its end."""
     if withdrawal.status not in ("REQUESTED", "COMPLETED", "REJECTED", "FAILED"):
         return None
@@ -159,19 +159,21 @@ def _withdrawal(event: Event, withdrawal: Withdrawal) -> Happening | None:
         "reason": withdrawal.reason,
     }
     about = f"{withdrawal.withdrawal_id} {withdrawal.status}"
-    return _happening(event, withdrawal.user_id, Kind.WITHDRAWAL, about, data)
+    return _happening(event, withdrawal.user_id, NotificationKind.WITHDRAWAL, about, data)
 
 
-def _sign_in(event: Event, sign_in: SignedIn) -> Happening | None:
+def _sign_in(event: Event, sign_in: SignedIn) -> NotificationEvent | None:
     if not sign_in.new_device:
         return None
     data = {"device": sign_in.device, "address": sign_in.address}
-    return _happening(event, sign_in.user_id, Kind.NEW_DEVICE, event.event_id, data)
+    return _happening(event, sign_in.user_id, NotificationKind.NEW_DEVICE, event.event_id, data)
 
 
-def _happening(event: Event, user: str, kind: Kind, about: str, data: dict[str, Any]) -> Happening:
+def _happening(
+    event: Event, user: str, kind: NotificationKind, about: str, data: dict[str, Any]
+) -> NotificationEvent:
     at = rfc3339(event.moment, "auto")
-    return Happening(user, kind, about, event.event_id, data, event.trace_id, at)
+    return NotificationEvent(user, kind, about, event.event_id, data, event.trace_id, at)
 
 
 def plain(amount: str) -> str:

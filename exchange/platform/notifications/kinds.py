@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
-class Kind(models.TextChoices):
+class NotificationKind(models.TextChoices):
     ORDER_FILLED = "ORDER_FILLED", _("Order filled")
     ORDER_PARTIALLY_FILLED = "ORDER_PARTIALLY_FILLED", _("Order partly filled")
     STOP_TRIGGERED = "STOP_TRIGGERED", _("Stop triggered")
@@ -28,19 +28,19 @@ class Channel(models.TextChoices):
 
 OUTWARD = (Channel.EMAIL, Channel.SMS)  # through a provider; the feed is our own
 
-DEFAULTS: dict[Kind, frozenset[Channel]] = {
-    Kind.ORDER_FILLED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
-    Kind.ORDER_PARTIALLY_FILLED: frozenset({Channel.WEBSOCKET}),
-    Kind.STOP_TRIGGERED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
-    Kind.ORDER_REJECTED: frozenset({Channel.WEBSOCKET}),  # whoever placed it was answered so
-    Kind.DEPOSIT: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
-    Kind.WITHDRAWAL: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
-    Kind.NEW_DEVICE: frozenset({Channel.EMAIL, Channel.SMS, Channel.WEBSOCKET}),
+DEFAULTS: dict[NotificationKind, frozenset[Channel]] = {
+    NotificationKind.ORDER_FILLED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    NotificationKind.ORDER_PARTIALLY_FILLED: frozenset({Channel.WEBSOCKET}),
+    NotificationKind.STOP_TRIGGERED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    NotificationKind.ORDER_REJECTED: frozenset({Channel.WEBSOCKET}),  # whoever placed it was answered so
+    NotificationKind.DEPOSIT: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    NotificationKind.WITHDRAWAL: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
+    NotificationKind.NEW_DEVICE: frozenset({Channel.EMAIL, Channel.SMS, Channel.WEBSOCKET}),
 }
 
-SECURITY = frozenset({Kind.NEW_DEVICE})
+SECURITY = frozenset({NotificationKind.NEW_DEVICE})
 
 
-def is_fixed(kind: Kind, channel: Channel) -> bool:
+def is_fixed(kind: NotificationKind, channel: Channel) -> bool:
     """Nobody can turn this off: it is how a user learns that somebody else is at their account."""
     return kind in SECURITY and channel == Channel.EMAIL

@@ -9,7 +9,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 
 from exchange.platform.notifications.outcomes import NotTaken, Refused, Unanswered
-from exchange.platform.notifications.rendering import Letter
+from exchange.platform.notifications.rendering import RenderedMessage
 
 
 class Mail:
@@ -17,7 +17,7 @@ class Mail:
 
     name = "e-mail"
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: RenderedMessage) -> None:
         """Raises what `outcomes` has."""
         message = EmailMessage(
             letter.subject,

@@ -13,7 +13,7 @@ from django.db import models
 from exchange.base import ids
 from exchange.base.encryption import EncryptedTextField
 from exchange.platform.members.models import Institution, User
-from exchange.platform.notifications.kinds import OUTWARD, Channel, Kind
+from exchange.platform.notifications.kinds import OUTWARD, Channel, NotificationKind
 
 PHONE = r"^\+[1-9][0-9]{6,14}$"  # ITU-T E.164
 
@@ -24,7 +24,7 @@ class Notification(models.Model):
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False, related_name="+")
-    kind = models.CharField(max_length=30, choices=Kind.choices)
+    kind = models.CharField(max_length=30, choices=NotificationKind.choices)
     about = models.CharField(max_length=100)
     event_id = models.UUIDField()
     data = models.JSONField(help_text="texts by name; what is in it depends on the kind")
@@ -56,7 +56,7 @@ class Delivery(models.Model):
         Notification, on_delete=models.CASCADE, db_index=False, related_name="deliveries"
     )
     user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False, related_name="+")
-    kind = models.CharField(max_length=30, choices=Kind.choices)
+    kind = models.CharField(max_length=30, choices=NotificationKind.choices)
     channel = models.CharField(max_length=10, choices=[(each.value, each.label) for each in OUTWARD])
     state = models.CharField(max_length=10, choices=State.choices)
     tries = models.PositiveSmallIntegerField(default=0)
@@ -87,7 +87,7 @@ class Preference(models.Model):
     """Where a user differs from `kinds.DEFAULTS`."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False, related_name="+")
-    kind = models.CharField(max_length=30, choices=Kind.choices)
+    kind = models.CharField(max_length=30, choices=NotificationKind.choices)
     channel = models.CharField(max_length=10, choices=Channel.choices)
     wanted = models.BooleanField()
 
@@ -139,7 +139,7 @@ class TextTemplate(models.Model):
     DIGEST = "DIGEST"
 
     institution = models.ForeignKey(Institution, on_delete=models.CASCADE, db_index=False, related_name="+")
-    kind = models.CharField(max_length=30, choices=[*Kind.choices, (DIGEST, "Digest")])
+    kind = models.CharField(max_length=30, choices=[*NotificationKind.choices, (DIGEST, "Digest")])
     channel = models.CharField(max_length=10, choices=[(each.value, each.label) for each in OUTWARD])
     language = models.CharField(max_length=5, choices=settings.LANGUAGES)
     subject = models.CharField(max_length=200, blank=True, help_text="of an e-mail")

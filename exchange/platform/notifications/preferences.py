@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from exchange.base.database import array
 from exchange.platform.members.models import User
-from exchange.platform.notifications.kinds import DEFAULTS, Channel, Kind, is_fixed
+from exchange.platform.notifications.kinds import DEFAULTS, Channel, NotificationKind, is_fixed
 from exchange.platform.notifications.models import Preference, UserContact
 
 _CHOSEN = """
@@ -18,7 +18,7 @@ _CHOSEN = """
       LEFT JOIN notifications_preference p ON p.user_id = u.id
      WHERE u.id = ANY (%s::uuid[]) AND u.is_active"""
 
-Wanted = Mapping[Kind, frozenset[Channel]]
+Wanted = Mapping[NotificationKind, frozenset[Channel]]
 
 
 class Preferences(NamedTuple):
@@ -35,14 +35,14 @@ def wanted(users: Collection[str]) -> Mapping[str, Wanted]:
     with connection.cursor() as cursor:
         cursor.execute(_CHOSEN, [array(users)])
         rows = cursor.fetchall()
-    found: dict[str, dict[Kind, frozenset[Channel]]] = {}
+    found: dict[str, dict[NotificationKind, frozenset[Channel]]] = {}
     for user, has_phone, kind, channel, choice in rows:
         channels = found.get(user)
         if channels is None:
             missing = frozenset() if has_phone else frozenset({Channel.SMS})
             channels = found[user] = {each: default - missing for each, default in DEFAULTS.items()}
         if kind in channels and channel in Channel and (has_phone or channel != Channel.SMS):
-            channels[kind] = _choose(channels[kind], Kind(kind), Channel(channel), choice)
+            channels[kind] = _choose(channels[kind], NotificationKind(kind), Channel(channel), choice)
     return found
 
 
@@ -50,7 +50,7 @@ def read(user_id: str) -> Preferences:
     contact = UserContact.objects.filter(user_id=user_id).first() or UserContact()
     chosen = dict(DEFAULTS)
     for each in Preference.objects.filter(user_id=user_id):
-        kind, channel = Kind(each.kind), Channel(each.channel)
+        kind, channel = NotificationKind(each.kind), Channel(each.channel)
         chosen[kind] = _choose(chosen[kind], kind, channel, each.wanted)
     return Preferences(contact.language, contact.phone, chosen)
 
@@ -71,7 +71,9 @@ def write(user_id: str, preferences: Preferences) -> None:
     )
 
 
-def _choose(channels: frozenset[Channel], kind: Kind, channel: Channel, choice: bool) -> frozenset[Channel]:
+def _choose(
+    channels: frozenset[Channel], kind: NotificationKind, channel: Channel, choice: bool
+) -> frozenset[Channel]:
     if choice or is_fixed(kind, channel):
         return channels | {channel}
     return channels - {channel}

@@ -17,12 +17,12 @@ from django.conf import settings
 from exchange.platform.members import branding
 from exchange.platform.members.models import User
 from exchange.platform.notifications import texts
-from exchange.platform.notifications.kinds import Channel, Kind
+from exchange.platform.notifications.kinds import Channel, NotificationKind
 from exchange.platform.notifications.models import Delivery, Letterhead, UserContact
 
 
 @dataclass(frozen=True, repr=False)
-class Letter:
+class RenderedMessage:
     """`to` is an e-mail address or a phone number, so a letter is not for a log. `reference` is the same
     whenever the same letter is handed over."""
 
@@ -37,7 +37,7 @@ class Undeliverable(Exception):
     """There is nobody or nothing to send it to. The text names nobody."""
 
 
-def compose(deliveries: Sequence[Delivery], *, digest: bool) -> Letter:
+def compose(deliveries: Sequence[Delivery], *, digest: bool) -> RenderedMessage:
     """One letter for these, which have a user and channel in common. Raises Undeliverable; database errors."""
     first = deliveries[0]
     user = User.objects.select_related("institution").get(pk=first.user_id)
@@ -56,10 +56,12 @@ def compose(deliveries: Sequence[Delivery], *, digest: bool) -> Letter:
         values = texts.of_digest(Counter(each.kind for each in deliveries), brand, language)
     else:
         note, kind = first.notification, first.kind
-        values = texts.of_event(Kind(kind), note.data, note.created_at.astimezone(UTC), brand, language)
+        values = texts.of_event(
+            NotificationKind(kind), note.data, note.created_at.astimezone(UTC), brand, language
+        )
     words = texts.write(kind, channel, language, values, user.institution_id)
     sender = formataddr((brand, letterhead.email_from or settings.DEFAULT_FROM_EMAIL))
-    return Letter(str(first.pk), to, sender, words.subject, words.body)
+    return RenderedMessage(str(first.pk), to, sender, words.subject, words.body)
 
 
 def _brand(user: User) -> str:

@@ -15,7 +15,7 @@ import httpx
 
 from exchange.base.env import env
 from exchange.platform.notifications.outcomes import NotTaken, Refused, Unanswered
-from exchange.platform.notifications.rendering import Letter
+from exchange.platform.notifications.rendering import RenderedMessage
 
 TIMEOUT = 10.0  # seconds for each step of a request
 LATER = frozenset({429, 500, 503})
@@ -26,14 +26,14 @@ class Provider(Protocol):
 
     name: str
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: RenderedMessage) -> None:
         """Raises what `outcomes` has."""
 
 
 class ConsoleSms:
     name = "SMS"
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: RenderedMessage) -> None:
         """The number is a person's, and a console is often kept as a log."""
         sys.stdout.write(f"SMS to {letter.to[:3]}…{letter.to[-2:]}\n{letter.body}\n{'-' * 79}\n")
         sys.stdout.flush()
@@ -50,7 +50,7 @@ class HttpSms:
             limits=httpx.Limits(max_keepalive_connections=0),  # one that was kept open fails when it counts
         )
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: RenderedMessage) -> None:
         message = {"to": letter.to, "text": letter.body, "reference": letter.reference}
         try:
             status = self._client.post(self._url, json=message).status_code

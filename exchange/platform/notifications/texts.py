@@ -28,7 +28,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as noop
 
-from exchange.platform.notifications.kinds import Channel, Kind
+from exchange.platform.notifications.kinds import Channel, NotificationKind
 from exchange.platform.notifications.models import TextTemplate
 
 FOLDER = settings.BASE_DIR / "templates" / "notifications"
@@ -58,7 +58,9 @@ class Words(NamedTuple):
     body: str
 
 
-def of_event(kind: Kind, data: Mapping[str, str], at: datetime, brand: str, language: str) -> dict[str, str]:
+def of_event(
+    kind: NotificationKind, data: Mapping[str, str], at: datetime, brand: str, language: str
+) -> dict[str, str]:
     """What a template of `kind` can name."""
     with translation.override(language):
         found = {**data, "brand": brand, "time": _time(at)}
@@ -73,7 +75,7 @@ def of_event(kind: Kind, data: Mapping[str, str], at: datetime, brand: str, lang
 def of_digest(kinds: Counter[str], brand: str, language: str) -> dict[str, str]:
     """What a digest's template can name; `kinds` says how many there are of each."""
     with translation.override(language):
-        lines = [f"{Kind(kind).label}: {count}" for kind, count in sorted(kinds.items())]
+        lines = [f"{NotificationKind(kind).label}: {count}" for kind, count in sorted(kinds.items())]
     return {"brand": brand, "count": str(kinds.total()), "summary": "\n".join(lines)}
 
 
@@ -117,9 +119,11 @@ def check(template: TextTemplate) -> Words:
 def example(kind: str, language: str) -> dict[str, str]:
     """Values as a template of `kind` would get them."""
     if kind == DIGEST:
-        return of_digest(Counter({Kind.ORDER_FILLED: 12, Kind.DEPOSIT: 1}), "Demo", language)
+        return of_digest(
+            Counter({NotificationKind.ORDER_FILLED: 12, NotificationKind.DEPOSIT: 1}), "Demo", language
+        )
     at = datetime.fromisoformat("2026-11-22T20:15:00+00:00")
-    return of_event(Kind(kind), _EXAMPLES[Kind(kind)], at, "Demo", language)
+    return of_event(NotificationKind(kind), _EXAMPLES[NotificationKind(kind)], at, "Demo", language)
 
 
 def _from_file(kind: str, channel: Channel, language: str, values: Mapping[str, str]) -> Words:
@@ -172,24 +176,24 @@ _ORDER = {
     "remaining_quantity": "0",
     "price": "50000",
 }
-_EXAMPLES: dict[Kind, dict[str, str]] = {
-    Kind.ORDER_FILLED: _ORDER,
-    Kind.ORDER_PARTIALLY_FILLED: _ORDER
+_EXAMPLES: dict[NotificationKind, dict[str, str]] = {
+    NotificationKind.ORDER_FILLED: _ORDER,
+    NotificationKind.ORDER_PARTIALLY_FILLED: _ORDER
     | {"status": "PARTIALLY_FILLED", "filled_quantity": "0.2", "remaining_quantity": "0.3"},
-    Kind.STOP_TRIGGERED: _ORDER
+    NotificationKind.STOP_TRIGGERED: _ORDER
     | {"status": "TRIGGERED", "filled_quantity": "0", "remaining_quantity": "0.5"},
-    Kind.ORDER_REJECTED: _ORDER | {"status": "REJECTED", "reason": "FOK_UNFILLED"},
-    Kind.DEPOSIT: {
+    NotificationKind.ORDER_REJECTED: _ORDER | {"status": "REJECTED", "reason": "FOK_UNFILLED"},
+    NotificationKind.DEPOSIT: {
         "asset": "USDT",
         "amount": "2500",
         "transaction_id": "019bd2f0-7f00-7000-8000-000000000200",
     },
-    Kind.WITHDRAWAL: {
+    NotificationKind.WITHDRAWAL: {
         "withdrawal_id": "019bd2f0-7f00-7000-8000-000000000300",
         "asset": "USDT",
         "amount": "250",
         "state": "REJECTED",
         "reason": "the bank does not know the account",
     },
-    Kind.NEW_DEVICE: {"device": "Firefox on Linux", "address": "203.0.113.7"},
+    NotificationKind.NEW_DEVICE: {"device": "Firefox on Linux", "address": "203.0.113.7"},
 }

@@ -17,8 +17,8 @@ from django.db import connection, transaction
 
 from exchange.base import ids
 from exchange.platform.notifications import feed, preferences, sender
-from exchange.platform.notifications.feed import Note, Told
-from exchange.platform.notifications.kinds import OUTWARD, SECURITY, Channel, Kind
+from exchange.platform.notifications.feed import FeedNote, Note
+from exchange.platform.notifications.kinds import OUTWARD, SECURITY, Channel, NotificationKind
 from exchange.platform.notifications.models import Delivery
 
 SINGLE_AN_HOUR = 20
@@ -41,11 +41,11 @@ _WITHIN_THE_HOUR = """
       FROM unnest(%s::uuid[], %s::text[], %s::boolean[]) AS w (user_id, channel, security)"""
 
 
-class Happening(NamedTuple):
+class NotificationEvent(NamedTuple):
     """Something that a user may want to know. `about` is as in `models.Notification`."""
 
     user_id: str
-    kind: Kind
+    kind: NotificationKind
     about: str
     event_id: str
     data: dict[str, str]
@@ -65,7 +65,7 @@ class _Row(msgspec.Struct):
     created_at: str
 
 
-def tell(happenings: Sequence[Happening]) -> None:
+def write(happenings: Sequence[NotificationEvent]) -> None:
     """Tell each user once, on the channels they want. Needs an open transaction."""
     assert connection.in_atomic_block, "a notification commits with the mark that its event was handled"
     if not happenings:
@@ -136,11 +136,11 @@ def _within_the_hour(keys: set[tuple[str, Channel, bool]], now: datetime) -> Cou
         return Counter({(user, channel, safe): count for user, channel, safe, count in cursor.fetchall()})
 
 
-def _told(row: _Row) -> Told:
-    return Told(row.user_id, Note(row.id, row.kind, row.event_id, row.data, row.created_at))
+def _told(row: _Row) -> FeedNote:
+    return FeedNote(row.user_id, Note(row.id, row.kind, row.event_id, row.data, row.created_at))
 
 
-def _leave(told: list[Told], outward: bool) -> None:
+def _leave(told: list[FeedNote], outward: bool) -> None:
     if told:
         feed.publish(told)
     if outward:

@@ -43,10 +43,12 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         target = _user(user) if user else _institution(institution or "")
-        blocked = kill_switch.standing(target) is not None
+        blocked = kill_switch.active_block(target) is not None
         changes = blocked if lift else not blocked
         if changes and not dry_run:
-            (kill_switch.lift if lift else kill_switch.block)(target, reason=reason, by=by, trace_id=uuid7())
+            (kill_switch.unblock if lift else kill_switch.block)(
+                target, reason=reason, by=by, trace_id=uuid7()
+            )
         answer = {
             "target": str(target),
             "blocked": blocked != changes,

@@ -78,4 +78,4 @@ class Command(BaseCommand):
             total += counted
             self.stderr.write(f"… {total} trades")
         if symbols:
-            valuation_queue.mark_unknown()
+            valuation_queue.enqueue_missing()

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from matching.core.types import Side
 from risk.surveillance.evaluation.honest import side, size
-from risk.surveillance.evaluation.market import Market, Person
+from risk.surveillance.evaluation.market import Person, SimulatedMarket
 
 
-def ring(market: Market, members: Sequence[str]) -> Person:
+def ring(market: SimulatedMarket, members: Sequence[str]) -> Person:
     """Hands a quantity round and round, each time inside the spread. Members trade for themselves too."""
     rnd = market.random
     quantity, rounds = size(market, 25), rnd.randint(4, 12)
@@ -40,7 +40,7 @@ def ring(market: Market, members: Sequence[str]) -> Person:
                 market.take(rnd.choice(members), side(market), size(market))
 
 
-def spoofer(market: Market, user: str, *, layers: int = 1) -> Person:
+def spoofer(market: SimulatedMarket, user: str, *, layers: int = 1) -> Person:
     """A small order at the best price; large ones on the other side until it trades; then they go."""
     rnd = market.random
     bait, times = rnd.uniform(100, 500), rnd.randint(3, 8)
@@ -67,7 +67,7 @@ def spoofer(market: Market, user: str, *, layers: int = 1) -> Person:
         market.cancel(wanted)
 
 
-def igniter(market: Market, user: str) -> Person:
+def igniter(market: SimulatedMarket, user: str) -> Person:
     """Buys through the book in quick steps, offers what it has to followers a little higher, and takes what it
     can get once it has waited long enough; or the other way round."""
     rnd = market.random

@@ -9,19 +9,19 @@ traders, large patient orders that are withdrawn, and members of one household w
 from __future__ import annotations
 
 from matching.core.types import Side
-from risk.surveillance.evaluation.market import Market, Person
+from risk.surveillance.evaluation.market import Person, SimulatedMarket
 
 
-def size(market: Market, typical: float = 4.0) -> float:
+def size(market: SimulatedMarket, typical: float = 4.0) -> float:
     return min(400.0, typical * market.random.paretovariate(1.5))
 
 
-def side(market: Market, *, tilt: float = 0.0) -> Side:
+def side(market: SimulatedMarket, *, tilt: float = 0.0) -> Side:
     """`tilt` from -1 (surely sells) to 1 (surely buys)."""
     return Side.BUY if market.random.random() < (1 + tilt) / 2 else Side.SELL
 
 
-def the_world(market: Market) -> Person:
+def the_world(market: SimulatedMarket) -> Person:
     """The value wanders, and now and then there is news."""
     while True:
         market.value += market.random.gauss(0, 0.3) + 0.005 * market.pressure
@@ -31,7 +31,7 @@ def the_world(market: Market) -> Person:
         yield 1.0
 
 
-def market_maker(market: Market, user: str) -> Person:
+def market_maker(market: SimulatedMarket, user: str) -> Person:
     """Shows both sides at some levels, anew each few seconds; leans against what it has."""
     rnd = market.random
     every, levels, typical = rnd.uniform(2, 8), rnd.randint(1, 3), rnd.uniform(10, 40)
@@ -51,7 +51,7 @@ def market_maker(market: Market, user: str) -> Person:
         yield rnd.expovariate(1 / every)
 
 
-def trader(market: Market, user: str) -> Person:
+def trader(market: SimulatedMarket, user: str) -> Person:
     """Comes now and then; takes, or waits for a while at the best price. Most look at who is stronger."""
     rnd = market.random
     sees = rnd.random() < 0.6
@@ -67,7 +67,7 @@ def trader(market: Market, user: str) -> Person:
             market.cancel(order)
 
 
-def patient(market: Market, user: str) -> Person:
+def patient(market: SimulatedMarket, user: str) -> Person:
     """Shows one large order some ticks away, withdraws it when bored, and trades a little meanwhile."""
     rnd = market.random
     while True:
@@ -83,7 +83,7 @@ def patient(market: Market, user: str) -> Person:
         yield rnd.expovariate(1 / 120)
 
 
-def momentum_trader(market: Market, user: str) -> Person:
+def momentum_trader(market: SimulatedMarket, user: str) -> Person:
     """Goes with a move, in slices, and out when it tires."""
     rnd = market.random
     trigger, slices = rnd.uniform(5, 14), rnd.randint(1, 5)
@@ -102,7 +102,7 @@ def momentum_trader(market: Market, user: str) -> Person:
             yield rnd.uniform(0.5, 4)
 
 
-def scalper(market: Market, user: str) -> Person:
+def scalper(market: SimulatedMarket, user: str) -> Person:
     """In and out again with the same size, all day."""
     rnd = market.random
     quantity = rnd.uniform(3, 12)
@@ -114,7 +114,7 @@ def scalper(market: Market, user: str) -> Person:
         market.take(user, way.opposite, quantity)
 
 
-def tight_quoter(market: Market, user: str) -> Person:
+def tight_quoter(market: SimulatedMarket, user: str) -> Person:
     """One half of two who often meet: always shows the best price on one side or the other."""
     rnd = market.random
     while True:
@@ -126,7 +126,7 @@ def tight_quoter(market: Market, user: str) -> Person:
             market.cancel(order)
 
 
-def regular(market: Market, user: str, friend: str) -> Person:
+def regular(market: SimulatedMarket, user: str, friend: str) -> Person:
     """The other half: trades whenever that price is there."""
     rnd = market.random
     while True:
@@ -137,7 +137,7 @@ def regular(market: Market, user: str, friend: str) -> Person:
                 break
 
 
-def _beside(market: Market, way: Side, around: float, away: float) -> float:
+def _beside(market: SimulatedMarket, way: Side, around: float, away: float) -> float:
     """A price on its own side of the market, so that the order rests."""
     if way is Side.BUY:
         return min(around - away, market.ask - 1)

@@ -45,14 +45,14 @@ class _Order(msgspec.Struct):
     leg: int | None = None  # its place in `shown`
 
 
-class Market:
+class SimulatedMarket:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 - it must be the same again
         self.now = 0  # microseconds
         self.value = float(OPENING)  # what a unit is worth; people know it more or less
         self.pressure = 0.0  # ticks by which those who take have moved what others believe; it wears off
         self.trades: list[seen.Trade] = []
-        self.shown: list[seen.Shown] = []
+        self.shown: list[seen.DisplayedOrder] = []
         self._engine = Engine()
         self.book: Book = self._engine.add(BOOK)
         self._orders: dict[str, _Order] = {}
@@ -180,7 +180,7 @@ class Market:
 
     def _follow(self, name: str, status: str, reason: str = "") -> None:
         order = self._orders[name]
-        news = displayed.News(
+        news = displayed.OrderUpdate(
             name,
             order.user,
             seen.Side(order.side.name),

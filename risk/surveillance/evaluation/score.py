@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from risk.detectors import registry, wash_rings
-from risk.detectors.records import SECOND, Finding, Kind, Owners, flows
+from risk.detectors.records import SECOND, AbuseKind, Finding, Owners, flows
 from risk.detectors.thresholds import DEFAULT, Rules
 from risk.surveillance.evaluation import abuse, honest
-from risk.surveillance.evaluation.market import Market
+from risk.surveillance.evaluation.market import SimulatedMarket
 
 SYMBOL = "SIM/USD"
 DURATION = 2 * 3600  # seconds of each round
@@ -39,14 +39,14 @@ HOUSEHOLDS = 5  # pairs of traders
 
 @dataclass(frozen=True)
 class Act:
-    kind: Kind
+    kind: AbuseKind
     users: frozenset[str]
     size: int  # of a ring; 1 where one owner acts alone
 
 
 @dataclass
 class Round:
-    market: Market
+    market: SimulatedMarket
     acts: list[Act]
     owners: Owners
 
@@ -76,9 +76,9 @@ class Score:
     orders: int = 0
     honest: int = 0
     accused: int = 0  # honest users who are named in some finding
-    lines: dict[tuple[Kind, int], Line] = field(default_factory=dict)
+    lines: dict[tuple[AbuseKind, int], Line] = field(default_factory=dict)
 
-    def line(self, kind: Kind, size: int) -> Line:
+    def line(self, kind: AbuseKind, size: int) -> Line:
         return self.lines.setdefault((kind, size), Line())
 
 
@@ -94,7 +94,7 @@ def evaluate(seeds: Iterable[int], progress: Callable[[str], None], rules: Rules
 
 
 def simulate(seed: int) -> Round:
-    market = Market(seed)
+    market = SimulatedMarket(seed)
     market.enter(honest.the_world(market))
     owners = _honest(market)
     acts = _abuse(market, owners)
@@ -150,7 +150,7 @@ def proves(finding: Finding, act: Act) -> bool:
     return finding.kind is act.kind and (named == act.users if act.size > 1 else named <= act.users)
 
 
-def _honest(market: Market) -> dict[str, str]:
+def _honest(market: SimulatedMarket) -> dict[str, str]:
     """Everybody who trades for their own reasons; the households among them."""
     for person, number in HONEST.items():
         for n in range(number):
@@ -162,23 +162,23 @@ def _honest(market: Market) -> dict[str, str]:
     return {f"trader-{n}": f"household-{n // 2}" for n in range(2 * HOUSEHOLDS)}
 
 
-def _abuse(market: Market, owners: dict[str, str]) -> list[Act]:
+def _abuse(market: SimulatedMarket, owners: dict[str, str]) -> list[Act]:
     rnd: random.Random = market.random
     acts = []
 
-    def begin(kind: Kind, users: list[str], size: int, person: Any) -> None:
+    def begin(kind: AbuseKind, users: list[str], size: int, person: Any) -> None:
         acts.append(Act(kind, frozenset(users), size))
         market.enter(person, WARM_UP + rnd.uniform(0, DURATION / 3))
 
     for n in range(OF_EACH):
         accounts = [f"accounts{n}-{i}" for i in range(2)]
         owners |= dict.fromkeys(accounts, f"owner-{n}")
-        begin(Kind.WASH_TRADE, accounts, 1, abuse.ring(market, accounts))
+        begin(AbuseKind.WASH_TRADE, accounts, 1, abuse.ring(market, accounts))
         for size in RING_SIZES:
             members = [f"ring{size}.{n}-{i}" for i in range(size)]
-            begin(Kind.WASH_RING, members, size, abuse.ring(market, members))
-        begin(Kind.SPOOFING, [f"spoofer-{n}"], 1, abuse.spoofer(market, f"spoofer-{n}"))
+            begin(AbuseKind.WASH_RING, members, size, abuse.ring(market, members))
+        begin(AbuseKind.SPOOFING, [f"spoofer-{n}"], 1, abuse.spoofer(market, f"spoofer-{n}"))
         layers = rnd.randint(3, 6)
-        begin(Kind.LAYERING, [f"layerer-{n}"], 1, abuse.spoofer(market, f"layerer-{n}", layers=layers))
-        begin(Kind.MOMENTUM_IGNITION, [f"igniter-{n}"], 1, abuse.igniter(market, f"igniter-{n}"))
+        begin(AbuseKind.LAYERING, [f"layerer-{n}"], 1, abuse.spoofer(market, f"layerer-{n}", layers=layers))
+        begin(AbuseKind.MOMENTUM_IGNITION, [f"igniter-{n}"], 1, abuse.igniter(market, f"igniter-{n}"))
     return acts

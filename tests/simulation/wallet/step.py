@@ -17,13 +17,13 @@ def place(user_id: str, body: str) -> None:
     from exchange.platform.members.authentication import Member
     from exchange.platform.members.models import User
     from trading.api.order_request import read_order
-    from trading.orders.order import Draft
+    from trading.orders.order import NewOrder
     from trading.orders.place import place_orders
 
     user = User.objects.get(pk=user_id)
     member = Member(user_id, str(user.institution_id), user.role, frozenset(user.permissions), 1_000_000)
     draft = read_order(json.loads(body), user_id, "step")
-    assert isinstance(draft, Draft), draft
+    assert isinstance(draft, NewOrder), draft
     _, (placed,) = place_orders([draft], member, cost=1)
     print(placed.outcome.value, flush=True)
 

@@ -14,7 +14,7 @@ from trading.management.market_command import EXIT_CODES, shell_user
 from trading.markets import status_control
 from trading.models import Order
 from trading.orders import operator_cancels
-from trading.orders.operator_cancels import Asked, Scope
+from trading.orders.operator_cancels import CancelRequest, Scope
 
 
 class Command(BaseCommand):
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
 
-def _document(asked: Asked, late: int, dry_run: bool) -> dict[str, Any]:
+def _document(asked: CancelRequest, late: int, dry_run: bool) -> dict[str, Any]:
     return {
         "scope": asked.scope,
         "orders": asked.orders,
