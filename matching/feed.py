@@ -13,6 +13,8 @@ from __future__ import annotations
 import msgspec
 from redis.client import Pipeline
 
+from matching.order_view import OrderNote
+
 CHANNEL = "feed:"
 PATTERN = f"{CHANNEL}*"
 USERS = "users"  # a JSON list of user ids: their balances changed by no order
@@ -43,29 +45,6 @@ class TradeNote(msgspec.Struct, frozen=True, array_like=True, gc=False):
     buyer_fee: str
     seller_fee: str
     buyer_is_maker: bool
-
-
-class OrderNote(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An order's state after the batch; prices are None where it has none."""
-
-    id: str
-    client_order_id: str
-    number: int
-    user: str
-    instrument: int
-    side: str
-    type: str
-    time_in_force: str
-    price: str | None
-    stop_price: str | None
-    trigger_price: str | None
-    quantity: str
-    filled: str
-    remaining: str
-    average_price: str | None
-    fee: str
-    status: str
-    reason: str
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):

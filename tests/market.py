@@ -31,7 +31,7 @@ from exchange.platform.members import authentication
 from exchange.platform.members.authentication import Member
 from exchange.platform.members.models import Institution, User
 from matching.codec import Envelope, Reply, decode_replies
-from matching.core.commands import Amend, Cancel, CancelAll, Halt, Resume, Trigger
+from matching.core.commands import Amend, Cancel, CancelAll, Halt, Place, Resume, Trigger
 from matching.core.types import MarketStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.models import SymbolGroup
 from matching.snapshot import SNAPSHOT_SECONDS, SnapshotWriter
@@ -153,25 +153,24 @@ class Desk:
         stop_ticks = 0 if stop is None else market.scale.to_ticks(Decimal(stop))
         assert lots is not None and ticks is not None and stop_ticks is not None, "in steps of the market"
         name = client_order_id or f"order-{next(_names)}"
-        return NewOrder(
-            market=market,
-            user_id=user,
-            client_order_id=name,
+        terms = Place(
+            id="",
+            instrument=market.id,
+            user=user,
             side=Side[side],
             type=kinds[price is not None, stop is not None],
             time_in_force=time_in_force or (TimeInForce.IOC if price is None else TimeInForce.GTC),
-            quantity=lots,
             price=ticks,
+            quantity=lots,
             stop_price=stop_ticks,
             post_only=post_only,
             prevention=prevention,
-            fingerprint=hash((user, side, quantity, price, stop)),
-            trace_id=f"trace-{name}",
         )
+        return NewOrder(market, terms, name, hash((user, side, quantity, price, stop)), f"trace-{name}")
 
     def accept(self, *drafts: NewOrder) -> AcceptedBatch:
         """The intake transaction, for orders of one user."""
-        prepared = candidates.prepare(drafts, self.member(drafts[0].user_id))
+        prepared = candidates.prepare(drafts, self.member(drafts[0].terms.user))
         return accept(own_connection(), prepared, [])
 
     def place(self, user: str, side: str, quantity: str, price: str | None = None, **more: Any) -> Envelope:
@@ -260,7 +259,7 @@ class Desk:
 
 def amendments_change(order: Order, terms: amendment_terms.AmendmentTerms) -> OrderChange:
     """As `amend.amend_order` makes it."""
-    command = Amend(uuid7(), order.instrument_id, str(order.pk), terms.bound, terms.quantity)
+    command = Amend(uuid7(), order.instrument_id, str(order.pk), terms.worst_price, terms.quantity)
     change = OrderChange(GROUP, Envelope(command, "trace-amend"), str(order.pk))
     change.hold_account, change.reckoned_from = order.hold_account_id, terms.reckoned_from
     change.hold, change.hold_scale = terms.extra_hold, terms.scale

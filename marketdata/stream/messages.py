@@ -197,29 +197,6 @@ class Candles(msgspec.Struct):
     candles: list[Candle]
 
 
-class UserOrder(msgspec.Struct):
-    """The whole state of an order, as REST has it; it was changed at the message's timestamp."""
-
-    order_id: str
-    number: int
-    client_order_id: str
-    symbol: str
-    side: SideName
-    order_type: str
-    time_in_force: str
-    quantity: str
-    price: str | None
-    stop_price: str | None
-    trigger_price: str | None
-    filled_quantity: str
-    remaining_quantity: str
-    average_price: str | None
-    fee: str
-    fee_asset: str
-    status: str
-    reason: str | None
-
-
 class Orders(msgspec.Struct):
     """The open orders, oldest first."""
 

@@ -13,10 +13,10 @@ from exchange.base.http.openapi import answers, json
 from exchange.base.http.problems import FieldError
 from exchange.platform.rest.view import ApiRequest, ApiView, allowed, answer, charge, raw_body
 from trading.api import examples, outcomes
-from trading.api.bodies import BatchAnswer, BatchItem, PlaceOrders
+from trading.api.bodies import BatchAnswer, BatchItem
 from trading.api.json_body import load
 from trading.api.openapi import RATE_FIELDS, order_problems
-from trading.api.order_request import Reader, read_order
+from trading.api.order_request import PlaceOrders, Reader, read_order
 from trading.api.orders import may_write
 from trading.orders.order import NewOrder
 from trading.orders.place import Placed, place_orders
@@ -46,9 +46,9 @@ class BatchView(ApiView):
         member = may_write(request)
         orders = _orders(load(raw_body(request)))
         read = [read_order(raw, member.user_id, request.trace_id) for raw in orders]
-        drafts = [draft for draft in read if isinstance(draft, NewOrder)]
-        if drafts:
-            allowance, placed = place_orders(drafts, member, cost=len(orders))
+        good = [order for order in read if isinstance(order, NewOrder)]
+        if good:
+            allowance, placed = place_orders(good, member, cost=len(orders))
             fields = allowed(allowance, len(orders))
         else:
             fields, placed = charge(member, len(orders)), []

@@ -1,7 +1,6 @@
 """What requests and answers of the trading API look like, as the OpenAPI document shows it.
 
-Requests are read by `trading.api.order_request`, which takes its field names from here and knows more rules than a
-schema can say.
+Requests for orders stand in `trading.api.order_request`, beside their rules.
 """
 
 from __future__ import annotations
@@ -13,64 +12,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from exchange.base.http.openapi import ProblemBody
-from matching.core.types import OrderType, SelfTradePrevention, TimeInForce
 from matching.order_view import OrderView
 
-_DECIMAL = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
-
-
-def _decimal(description: str, example: str) -> Meta:
-    return Meta(pattern=_DECIMAL, description=description, examples=[example])
-
-
 SideName = Literal["BUY", "SELL"]
-Symbol = Annotated[str, Meta(description="BASE/QUOTE", examples=["BTC/USDT"])]
-Quantity = Annotated[str, _decimal("in the base asset, a multiple of the lot size", "0.5")]
-Price = Annotated[str, _decimal("in the quote asset, a multiple of the tick size", "50000")]
-ClientOrderId = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=100,
-        description="your own name for the order, new for each",
-        examples=["buy-1"],
-    ),
-]
-
-
-class PlaceOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """`price` belongs to LIMIT and STOP_LIMIT, `stop_price` to STOP and STOP_LIMIT. Sent again with the same
-    `client_order_id`, an order is not placed twice."""
-
-    symbol: Symbol
-    side: SideName
-    order_type: OrderType
-    quantity: Quantity
-    client_order_id: ClientOrderId
-    price: Price | None = None
-    stop_price: Annotated[str, _decimal("the price that triggers the order", "49000")] | None = None
-    time_in_force: (
-        Annotated[TimeInForce, Meta(description="GTC if left out; IOC for MARKET and STOP")] | None
-    ) = None
-    post_only: (
-        Annotated[bool, Meta(description="rather reject than trade at once; LIMIT with GTC")] | None
-    ) = None
-    self_trade_prevention: (
-        Annotated[SelfTradePrevention, Meta(description="CANCEL_NEWEST if left out")] | None
-    ) = None
-
-
-class AmendOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """What is left out stays. `quantity` is the total, with what is filled already. A smaller quantity keeps
-    the order's place in the queue, anything else goes to its end.
-    """
-
-    price: Price | None = None
-    quantity: Quantity | None = None
-
-
-class PlaceOrders(msgspec.Struct, forbid_unknown_fields=True):
-    orders: Annotated[list[PlaceOrder], Meta(min_length=1, max_length=100)]
 
 
 class OrderProblem(ProblemBody):

@@ -1,4 +1,4 @@
-"""From the values of a request to a `Draft`: the rules on the form of an order, all broken ones told at once.
+"""From the values of a request to a `NewOrder`: the rules on the form of an order, all broken ones told at once.
 
 Reads nothing but the catalog and changes nothing. What depends on funds or on the market comes later, as a
 reject.
@@ -18,19 +18,84 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
 
 from exchange.base.decimals import plain
 from exchange.base.http.problems import FieldError
+from matching.core.commands import Place
+from matching.core.order_terms import TYPE_RULES, OrderTerms
 from matching.core.scale import EXACT, minor_text, trim
 from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.order_view import OrderView
-from trading.api.bodies import AmendOrder, PlaceOrder
+from trading.api.bodies import SideName
 from trading.api.json_body import TWICE
 from trading.orders.order import NewOrder
 from trading.reference.catalog import Market, catalog
 
 T = TypeVar("T")
+
+# -- what a request looks like
+
+_PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
+
+
+def _decimal(description: str, example: str) -> Meta:
+    return Meta(pattern=_PATTERN, description=description, examples=[example])
+
+
+Symbol = Annotated[str, Meta(description="BASE/QUOTE", examples=["BTC/USDT"])]
+Quantity = Annotated[str, _decimal("in the base asset, a multiple of the lot size", "0.5")]
+Price = Annotated[str, _decimal("in the quote asset, a multiple of the tick size", "50000")]
+ClientOrderId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        description="your own name for the order, new for each",
+        examples=["buy-1"],
+    ),
+]
+
+
+class PlaceOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """`price` belongs to LIMIT and STOP_LIMIT, `stop_price` to STOP and STOP_LIMIT. Sent again with the same
+    `client_order_id`, an order is not placed twice."""
+
+    symbol: Symbol
+    side: SideName
+    order_type: OrderType
+    quantity: Quantity
+    client_order_id: ClientOrderId
+    price: Price | None = None
+    stop_price: Annotated[str, _decimal("the price that triggers the order", "49000")] | None = None
+    time_in_force: (
+        Annotated[TimeInForce, Meta(description="GTC if left out; IOC for MARKET and STOP")] | None
+    ) = None
+    post_only: (
+        Annotated[bool, Meta(description="rather reject than trade at once; LIMIT with GTC")] | None
+    ) = None
+    self_trade_prevention: (
+        Annotated[SelfTradePrevention, Meta(description="CANCEL_NEWEST if left out")] | None
+    ) = None
+
+
+class AmendOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """What is left out stays. `quantity` is the total, with what is filled already. A smaller quantity keeps
+    the order's place in the queue, anything else goes to its end.
+    """
+
+    price: Price | None = None
+    quantity: Quantity | None = None
+
+
+class PlaceOrders(msgspec.Struct, forbid_unknown_fields=True):
+    orders: Annotated[list[PlaceOrder], Meta(min_length=1, max_length=100)]
+
+
+# -- and the rules that a schema cannot say
 
 MAX_TICKS = 10**15
 MAX_NOTIONAL = 10**18  # whole units of the quote asset
@@ -40,10 +105,9 @@ MAX_UNKNOWN = 20  # unknown fields that are named
 SIDES = {side.name: side for side in Side}
 TYPES = {kind.value: kind for kind in OrderType}
 PREVENTIONS = {mode.value: mode for mode in SelfTradePrevention}
-TIMES = {tif.value: tif for tif in TimeInForce}
-TIMES_OF_MARKET = {tif.value: tif for tif in (TimeInForce.IOC, TimeInForce.FOK)}
-LIMITED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
-STOPS = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+TIMES = {rule.times_in_force: {tif.value: tif for tif in rule.times_in_force} for rule in TYPE_RULES.values()}
+
+_LATER_TERMS = msgspec.structs.fields(OrderTerms)[12:]  # than the first fingerprints
 
 ORDER_FIELDS = dict.fromkeys(PlaceOrder.__struct_fields__)
 AMENDMENT_FIELDS = dict.fromkeys(AmendOrder.__struct_fields__)
@@ -61,19 +125,17 @@ def read_order(raw: Any, user_id: str, trace_id: str) -> NewOrder | list[FieldEr
     side = reader.choice("side", SIDES)
     kind = reader.choice("order_type", TYPES)
     client_order_id = reader.client_order_id("client_order_id")
-    if kind is None or kind in LIMITED:
-        time_in_force = reader.choice("time_in_force", TIMES, TimeInForce.GTC)
-    else:
-        time_in_force = reader.choice("time_in_force", TIMES_OF_MARKET, TimeInForce.IOC)
+    rule = TYPE_RULES[kind or OrderType.LIMIT]
+    time_in_force = reader.choice("time_in_force", TIMES[rule.times_in_force], rule.times_in_force[0])
     post_only = reader.flag("post_only")
     prevention = reader.choice("self_trade_prevention", PREVENTIONS, SelfTradePrevention.CANCEL_NEWEST)
     lots = reader.quantity("quantity", market)
     price = reader.price("price", market)
     stop_price = reader.price("stop_price", market)
     if kind:
-        reader.goes_with("price", kind, kind in LIMITED)
-        reader.goes_with("stop_price", kind, kind in STOPS)
-        if post_only and (kind is not OrderType.LIMIT or time_in_force is not TimeInForce.GTC):
+        reader.goes_with("price", kind, rule.needs_price)
+        reader.goes_with("stop_price", kind, rule.needs_stop_price)
+        if post_only and not (rule.may_be_post_only and time_in_force is TimeInForce.GTC):
             reader.wrong(
                 "post_only",
                 "must be false, or the order a LIMIT with GTC: it promises to rest",
@@ -85,24 +147,33 @@ def read_order(raw: Any, user_id: str, trace_id: str) -> NewOrder | list[FieldEr
         return reader.errors
 
     assert market and side and kind and client_order_id and time_in_force and prevention and lots
-    meaning = (
-        f"{market.id} {side} {kind} {time_in_force} {lots} {price} {stop_price} {post_only} {prevention}"
-    )
-    return NewOrder(
-        market,
+    terms = Place(
+        "",
+        market.id,
         user_id,
-        client_order_id,
         side,
         kind,
         time_in_force,
-        lots,
         price or 0,
+        lots,
         stop_price or 0,
         post_only,
         prevention,
-        int.from_bytes(blake2b(meaning.encode(), digest_size=8).digest(), signed=True),
-        trace_id,
     )
+    return NewOrder(market, terms, client_order_id, fingerprint(terms), trace_id)
+
+
+def fingerprint(terms: Place) -> int:
+    """A signed 64-bit hash of what was asked for. It is compared with those stored, so a term that came later counts
+    only where it is given: what was placed before is the same order after it."""
+    meaning = (
+        f"{terms.instrument} {terms.side} {terms.type} {terms.time_in_force} {terms.quantity} {terms.price or None} "
+        f"{terms.stop_price or None} {terms.post_only} {terms.prevention}"
+    )
+    for field in _LATER_TERMS:
+        if (value := getattr(terms, field.name)) != field.default:
+            meaning += f" {field.name}={value}"
+    return int.from_bytes(blake2b(meaning.encode(), digest_size=8).digest(), signed=True)
 
 
 def read_amendment(

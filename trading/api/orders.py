@@ -19,10 +19,10 @@ from matching.order_status import OrderStatus
 from matching.order_view import OrderView as OrderBody
 from risk.pretrade import dead_man_switch
 from trading.api import examples, outcomes, parameters, queries
-from trading.api.bodies import AmendOrder, CancelAfter, CancelledOrders, DeadManSwitch, OrderPage, PlaceOrder
+from trading.api.bodies import CancelAfter, CancelledOrders, DeadManSwitch, OrderPage
 from trading.api.json_body import load
 from trading.api.openapi import RATE_FIELDS, order_problems
-from trading.api.order_request import read_amendment, read_order
+from trading.api.order_request import AmendOrder, PlaceOrder, read_amendment, read_order
 from trading.orders.amend import amend_order
 from trading.orders.cancel import cancel_all_orders, cancel_order
 from trading.orders.place import place_orders
@@ -60,18 +60,18 @@ class OrdersView(ApiView):
     )
     def post(self, request: ApiRequest) -> HttpResponse:
         member = may_write(request)
-        draft = read_order(load(raw_body(request)), member.user_id, request.trace_id)
-        if isinstance(draft, list):
+        order = read_order(load(raw_body(request)), member.user_id, request.trace_id)
+        if isinstance(order, list):
             charge(member, 1)
-            raise invalid(draft)
-        allowance, results = place_orders([draft], member, cost=1)
+            raise invalid(order)
+        allowance, results = place_orders([order], member, cost=1)
         fields = allowed(allowance, 1)
         placed = outcomes.placed(results[0])
         if isinstance(placed, Problem):
             placed.headers |= fields
             raise placed
-        status, order = placed
-        return answer(order, status, fields)
+        status, view = placed
+        return answer(view, status, fields)
 
     @extend_schema(
         operation_id="listOrders",

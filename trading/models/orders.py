@@ -94,11 +94,11 @@ class Order(models.Model):
         return f"{self.number} {self.get_side_display()} {quantity} {self.get_status_display()}"
 
     @property
-    def bound(self) -> Decimal:
+    def worst_price(self) -> Decimal:
         """The worst price it may trade at: its limit, or a market order's protection price."""
-        bound = self.price if self.price is not None else self.protection_price
-        assert bound is not None, "one of the two is always there"
-        return bound
+        price = self.price if self.price is not None else self.protection_price
+        assert price is not None, "one of the two is always there"
+        return price
 
     @property
     def average_price(self) -> Decimal | None:

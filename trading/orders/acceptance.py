@@ -21,18 +21,20 @@ from exchange.base.database import NULL, Transaction, array, escape, transaction
 from exchange.platform.events import outbox
 from matching.codec import encode
 from matching.core.scale import minor_text
-from matching.core.types import Reason, Side
-from trading.orders import audit, events, wallet_funds
+from matching.core.types import Reason
+from matching.order_view import term_texts
+from trading.orders import audit, wallet_funds
 from trading.orders.batch import AcceptedBatch, OrderChange
-from trading.orders.candidates import AT_MARKET, OrderCandidate
+from trading.orders.candidates import OrderCandidate
+from trading.orders.events import order_event
+from trading.orders.order import COLUMNS, QUANTITY, WORST_PRICE, terms_line
 
 TRIES = 4
 
 _ORDER_COLUMNS = (
-    "id, number, user_id, instrument_id, client_order_id, side, type, time_in_force, post_only, prevention, "
-    "price, stop_price, protection_price, quantity, remaining_quantity, filled_quantity, filled_notional, "
-    "fee, status, reason, hold_account_id, receive_account_id, held, maker_fee_rate, taker_fee_rate, "
-    "trace_id, created_at, updated_at, closed_at"
+    f"{COLUMNS}, number, client_order_id, remaining_quantity, filled_quantity, filled_notional, fee, status, reason, "
+    "hold_account_id, receive_account_id, held, maker_fee_rate, taker_fee_rate, trace_id, created_at, updated_at, "
+    "closed_at"
 )
 
 _KEYS = """
@@ -50,9 +52,8 @@ _CHANGES = """
                          %s::timestamptz[])
     ON CONFLICT DO NOTHING RETURNING id::text"""
 
-_TERMS = """
-    SELECT o.id::text, (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
-           (o.quantity / i.lot_size)::bigint
+_TERMS = f"""
+    SELECT o.id::text, {WORST_PRICE}, {QUANTITY}
       FROM trading_order o JOIN trading_instrument i ON i.id = o.instrument_id
      WHERE o.id = ANY (%s::uuid[])"""
 
@@ -121,9 +122,7 @@ def _hold(candidate: OrderCandidate, funds: dict[int, Any]) -> bool:
     """Take the candidate's hold off what is there; if it is not, reject it."""
     if candidate.wallet_account:
         return True  # it comes in with the order
-    draft = candidate.draft
-    asset = draft.market.quote if draft.side is Side.BUY else draft.market.base
-    if not _take(funds, candidate.hold_account, candidate.hold, asset.scale):
+    if not _take(funds, candidate.hold_account, candidate.hold, candidate.pays.scale):
         candidate.reason = Reason.INSUFFICIENT_FUNDS
         return False
     return True
@@ -157,7 +156,7 @@ def _refuse_outdated(tx: Transaction, amendments: Sequence[OrderChange]) -> None
     if not amendments:
         return
     (rows,) = tx.fetch((_TERMS, (array(change.order_id for change in amendments),)))
-    terms = {order_id: (bound, quantity) for order_id, bound, quantity in rows}
+    terms = {order_id: (price, quantity) for order_id, price, quantity in rows}
     outdated = [change for change in amendments if terms.get(change.order_id) != change.reckoned_from]
     for change in outdated:
         change.refused = "ORDER_CHANGED"
@@ -168,12 +167,12 @@ def _refuse_outdated(tx: Transaction, amendments: Sequence[OrderChange]) -> None
 def _key_values(candidates: Sequence[OrderCandidate]) -> tuple[Any, ...]:
     """In the order of the key, so that two intakes that share keys wait for one another and do not
     deadlock."""
-    ordered = sorted(candidates, key=lambda c: (c.draft.user_id, c.draft.client_order_id))
+    ordered = sorted(candidates, key=lambda c: (c.terms.user, c.order.client_order_id))
     return (
-        array(c.draft.user_id for c in ordered),
-        [c.draft.client_order_id for c in ordered],
+        array(c.terms.user for c in ordered),
+        [c.order.client_order_id for c in ordered],
         array(c.order_id for c in ordered),
-        array(c.draft.fingerprint for c in ordered),
+        array(c.order.fingerprint for c in ordered),
     )
 
 
@@ -191,43 +190,30 @@ def _change_values(changes: Sequence[OrderChange], now: str) -> tuple[Any, ...]:
 
 
 def _line(candidate: OrderCandidate, now: str) -> str:
-    draft = candidate.draft
-    scale = draft.market.scale
+    order, scale = candidate.order, candidate.order.market.scale
     rejected = candidate.reason is not None
-    pays = draft.market.quote if draft.side is Side.BUY else draft.market.base
-    quantity = scale.quantity_text(draft.quantity)
-    price = scale.price_text(draft.price) if draft.price else NULL
-    stop_price = scale.price_text(draft.stop_price) if draft.stop_price else NULL
-    protection = scale.price_text(candidate.bound) if draft.type in AT_MARKET else NULL
     closed_at = now if rejected else NULL
-    held = "0" if rejected else minor_text(candidate.hold, pays.scale)
+    held = "0" if rejected else minor_text(candidate.hold, candidate.pays.scale)
     return (
-        f"{candidate.order_id}\t{candidate.number}\t{draft.user_id}\t{draft.market.id}\t"
-        f"{escape(draft.client_order_id)}\t{draft.side.name}\t{draft.type}\t{draft.time_in_force}\t"
-        f"{'t' if draft.post_only else 'f'}\t{draft.prevention}\t{price}\t{stop_price}\t{protection}\t"
-        f"{quantity}\t{quantity}\t0\t0\t0\t{'REJECTED' if rejected else 'PENDING'}\t"
+        f"{terms_line(candidate.terms, scale)}\t{candidate.number}\t{escape(order.client_order_id)}\t"
+        f"{scale.quantity_text(candidate.terms.quantity)}\t0\t0\t0\t{'REJECTED' if rejected else 'PENDING'}\t"
         f"{candidate.reason or ''}\t{candidate.hold_account}\t{candidate.receive_account}\t{held}\t"
-        f"{candidate.maker_rate}\t{candidate.taker_rate}\t{draft.trace_id}\t{now}\t{now}\t{closed_at}\n"
+        f"{candidate.maker_rate}\t{candidate.taker_rate}\t{order.trace_id}\t{now}\t{now}\t{closed_at}\n"
     )
 
 
 def _message(candidate: OrderCandidate, timestamp: str) -> str:
-    draft = candidate.draft
-    scale = draft.market.scale
-    quantity = scale.quantity_text(draft.quantity)
-    return events.order_event(
-        order_id=candidate.order_id,
+    order = candidate.order
+    texts = term_texts(candidate.terms, order.market.scale)
+    return order_event(
+        candidate.terms,
+        texts,
         number=candidate.number,
-        user_id=draft.user_id,
-        symbol=draft.market.symbol,
-        side=draft.side.name,
-        order_type=draft.type,
-        quantity=quantity,
-        price=scale.price_text(draft.price) if draft.price else None,
+        symbol=order.market.symbol,
         status="REJECTED",
         filled_quantity="0",
-        remaining_quantity=quantity,
+        remaining_quantity=texts.quantity,
         reason=str(candidate.reason),
-        trace_id=draft.trace_id,
+        trace_id=order.trace_id,
         timestamp=timestamp,
     )

@@ -23,5 +23,5 @@ def amend_order(
         terms = wallet_funds.bounded(order, terms)
     refused = ORDER_NOT_OPEN if order.closed_at is not None else terms.refused
     refused = refused or judge_amendment(order, terms, member.institution_id or "")
-    command = Amend(uuid7(), order.instrument_id, order_id, terms.bound, terms.quantity)
+    command = Amend(uuid7(), order.instrument_id, order_id, terms.worst_price, terms.quantity)
     return change(order, command, trace_id, refused, terms)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matching.core.order_terms import AT_MARKET
 from matching.core.types import Reason, Side
 from matching.order_status import OrderStatus
 from trading.models import Order
+from trading.orders.order import terms_of
 from trading.reference.catalog import catalog
 
 
@@ -15,7 +17,7 @@ class AmendmentTerms:
     """The new limit (or protection) price in ticks, the total quantity in lots, the extra hold in minor units
     at `scale`."""
 
-    bound: int
+    worst_price: int
     quantity: int
     extra_hold: int
     scale: int
@@ -31,29 +33,26 @@ def terms(order: Order, price: int | None, quantity: int | None) -> AmendmentTer
     it: enough in every case. What is too much is released when the amendment is applied.
     """
     market = catalog.by_id(order.instrument_id)
-    scale, buying = market.scale, order.side == Side.BUY.name
+    scale, now = market.scale, terms_of(order, market)
+    buying = now.side is Side.BUY
     paid = market.quote if buying else market.base
-    bound = scale.to_ticks(order.bound)
-    total, remaining = scale.to_lots(order.quantity), scale.to_lots(order.remaining_quantity)
-    assert bound is not None and total is not None and remaining is not None, (
-        "a stored order is in ticks and lots"
-    )
-    new_bound = bound if price is None else price
-    new_total = total if quantity is None else quantity
+    remaining = scale.to_lots(order.remaining_quantity)
+    assert remaining is not None, "a stored order is in lots"
+    new_price = now.price if price is None else price
+    new_total = now.quantity if quantity is None else quantity
     refused = ""
-    if price is not None and order.price is None:
+    if price is not None and now.type in AT_MARKET:
         refused = Reason.NOT_AMENDABLE
-    elif new_total <= total - remaining:
+    elif new_total <= now.quantity - remaining:
         refused = Reason.QUANTITY_NOT_ABOVE_FILLED
     elif order.status == OrderStatus.PENDING:
         refused = "ORDER_PENDING"
-    grown = new_total - total
+    grown = new_total - now.quantity
 
     def extra(left: int) -> int:
         if buying:
-            return scale.quote_minor(new_bound, max(0, left + grown)) - scale.quote_minor(bound, left)
+            return scale.quote_minor(new_price, max(0, left + grown)) - scale.quote_minor(now.price, left)
         return scale.base_minor(max(0, left + grown)) - scale.base_minor(left)
 
-    return AmendmentTerms(
-        new_bound, new_total, max(0, extra(remaining), extra(0)), paid.scale, (bound, total), refused
-    )
+    extra_hold = max(0, extra(remaining), extra(0))
+    return AmendmentTerms(new_price, new_total, extra_hold, paid.scale, (now.price, now.quantity), refused)

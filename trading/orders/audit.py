@@ -29,6 +29,7 @@ from exchange.base.origin import Origin
 from exchange.platform.audit.log import ORDERS, UNKNOWN, statement
 from matching.codec import Envelope
 from matching.core.commands import Amend, Cancel, CancelAll, Halt, Place, Trigger
+from matching.order_view import term_texts
 from trading.orders.batch import AcceptedBatch, OrderChange
 from trading.orders.candidates import OrderCandidate
 from trading.reference.catalog import Market, catalog
@@ -61,7 +62,7 @@ def record_batch(tx: Transaction, accepted: AcceptedBatch, changes: Sequence[Ord
             _add(
                 by[candidate.institution],
                 candidate.origin,
-                candidate.draft.trace_id,
+                candidate.order.trace_id,
                 _place(candidate, status),
             )
     _changes(tx, by, changes)
@@ -129,19 +130,20 @@ _SEVERAL = {"actor": SEVERAL, "role": "", "address": "", "agent": "", "trace_id"
 
 
 def _place(candidate: OrderCandidate, status: str) -> Line:
-    draft, scale = candidate.draft, candidate.draft.market.scale
+    order = candidate.order
+    texts = term_texts(candidate.terms, order.market.scale)
     return (
         "PLACE",
         candidate.order_id,
         status,
         candidate.reason or "",
-        draft.client_order_id,
-        draft.market.symbol,
-        draft.side.name,
-        draft.type,
-        scale.quantity_text(draft.quantity),
-        scale.price_text(draft.price) if draft.price else "",
-        scale.price_text(draft.stop_price) if draft.stop_price else "",
+        order.client_order_id,
+        order.market.symbol,
+        texts.side,
+        texts.type,
+        texts.quantity,
+        texts.price or "",
+        texts.stop_price or "",
     )
 
 

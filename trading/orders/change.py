@@ -80,7 +80,7 @@ def _without_effect(command: AnyCommand, order: Order) -> str:
     """For a command whose reply was lost: why it did nothing to its order, or nothing if it took effect."""
     if isinstance(command, Amend):
         terms = amendment_terms.terms(order, None, None)
-        reached = (terms.bound, terms.quantity) == (command.price, command.quantity)
+        reached = (terms.worst_price, terms.quantity) == (command.price, command.quantity)
     else:
         reached = order.status == OrderStatus.CANCELLED
     if reached:

@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exchange.base import ids
+from matching.core.order_terms import OrderTerms
+from matching.order_view import TermTexts
 
 
 def order_event(
+    terms: OrderTerms,
+    texts: TermTexts,
     *,
-    order_id: str,
     number: int,
-    user_id: str,
     symbol: str,
-    side: str,
-    order_type: str,
-    quantity: str,
-    price: str | None,
     status: str,
     filled_quantity: str,
     remaining_quantity: str,
@@ -29,14 +27,14 @@ def order_event(
     trace_id: str,
     timestamp: str,
 ) -> str:
-    """`order.events`, keyed by user: the order's state after a change."""
-    limit = f'"{price}"' if price else "null"
+    """`order.events`, keyed by user: the order's state after a change. `texts` are those of `terms`."""
+    limit = f'"{texts.price}"' if texts.price else "null"
     return (
-        f'order.events\t{user_id}\t{{"event_type":"ORDER_STATUS_CHANGED","event_id":"{ids.uuid7()}",'
-        f'"schema_version":1,"timestamp":"{timestamp}","trace_id":"{trace_id}","payload":{{"order_id":"{order_id}",'
-        f'"number":{number},"user_id":"{user_id}","symbol":"{symbol}","side":"{side}","order_type":"{order_type}",'
-        f'"quantity":"{quantity}","price":{limit},"status":"{status}","filled_quantity":"{filled_quantity}",'
-        f'"remaining_quantity":"{remaining_quantity}","reason":"{reason}"}}}}\n'
+        f'order.events\t{terms.user}\t{{"event_type":"ORDER_STATUS_CHANGED","event_id":"{ids.uuid7()}",'
+        f'"schema_version":1,"timestamp":"{timestamp}","trace_id":"{trace_id}","payload":{{"order_id":"{terms.id}",'
+        f'"number":{number},"user_id":"{terms.user}","symbol":"{symbol}","side":"{texts.side}",'
+        f'"order_type":"{texts.type}","quantity":"{texts.quantity}","price":{limit},"status":"{status}",'
+        f'"filled_quantity":"{filled_quantity}","remaining_quantity":"{remaining_quantity}","reason":"{reason}"}}}}\n'
     )
 
 

@@ -177,7 +177,7 @@ class Intake:
         sent: list[tuple[str, Envelope]] = []
         for candidate in request.candidates:
             if candidate.order_id in pending:
-                sent.append((candidate.draft.market.group, candidate.envelope(channel)))
+                sent.append((candidate.order.market.group, candidate.envelope(channel)))
         for change in request.changes:
             if not change.refused:
                 sent.append((change.group, change.envelope))

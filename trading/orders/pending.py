@@ -15,24 +15,20 @@ import psycopg
 from exchange.base import ids
 from exchange.base.database import array, own_connection
 from matching.codec import Envelope, Ticket
-from matching.core.commands import Place
-from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
 from trading.models import Order
+from trading.orders.order import INSTRUMENT, SELECTED, WIDTH, read_terms
 from trading.reference.catalog import Market, catalog
 
 LIMIT = 1000
 SLACK = timedelta(minutes=1)  # an id is as old as its request, and a slow database commits that later
 LOWEST, HIGHEST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-_PENDING = """
+_PENDING = f"""
     WITH o AS MATERIALIZED (
         SELECT * FROM trading_order WHERE instrument_id = ANY (%s) AND closed_at IS NULL AND status = 'PENDING'
            AND id BETWEEN %s AND %s ORDER BY id LIMIT %s)
-    SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force, o.post_only,
-           o.prevention, o.hold_account_id, o.receive_account_id, fees.id, o.maker_fee_rate, o.taker_fee_rate,
-           (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
-           coalesce((o.stop_price / i.tick_size)::bigint, 0), (o.quantity / i.lot_size)::bigint, o.trace_id,
-           o.client_order_id
+    SELECT {SELECTED}, o.number, o.hold_account_id, o.receive_account_id, fees.id, o.maker_fee_rate, o.taker_fee_rate,
+           o.client_order_id, o.trace_id
       FROM o
       JOIN trading_instrument i ON i.id = o.instrument_id
       JOIN trading_account receive ON receive.id = o.receive_account_id
@@ -51,7 +47,7 @@ def read_pending_orders(
     most LIMIT.
     """
     rows = connection.execute(_PENDING, (array(markets), first, last, LIMIT)).fetchall()
-    return [_envelope(row, markets[row[3]]) for row in rows]
+    return [_envelope(row, markets[row[INSTRUMENT]]) for row in rows]
 
 
 def resend(orders: Iterable[Order]) -> list[tuple[str, Envelope]]:
@@ -81,20 +77,6 @@ class PendingOrders:
 
 
 def _envelope(row: tuple[Any, ...], market: Market) -> Envelope:
-    (order_id, number, user_id, instrument, side, kind, time_in_force, post_only, prevention) = row[:9]
-    (hold, receive, fees, maker_rate, taker_rate, bound, stop_price, quantity, trace_id, name) = row[9:]
-    place = Place(
-        id=order_id,
-        instrument=instrument,
-        user=user_id,
-        side=Side[side],
-        type=OrderType(kind),
-        time_in_force=TimeInForce(time_in_force),
-        price=bound,
-        quantity=quantity,
-        stop_price=stop_price,
-        post_only=post_only,
-        prevention=SelfTradePrevention(prevention),
-        collar_ppm=market.collar_ppm,
-    )
-    return Envelope(place, trace_id, "", Ticket(number, hold, receive, fees, maker_rate, taker_rate, name))
+    number, hold, receive, fees, maker_rate, taker_rate, name, trace_id = row[WIDTH:]
+    ticket = Ticket(number, hold, receive, fees, maker_rate, taker_rate, name)
+    return Envelope(read_terms(row[:WIDTH], market), trace_id, "", ticket)

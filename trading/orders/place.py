@@ -15,7 +15,7 @@ from matching.order_view import OrderView
 from trading.orders import stored, wallet_funds
 from trading.orders.candidates import OrderCandidate, prepare
 from trading.orders.intake import Request, intake
-from trading.orders.order import NewOrder, draft_view
+from trading.orders.order import NewOrder, new_view
 
 
 class Outcome(Enum):
@@ -31,10 +31,10 @@ class Placed(NamedTuple):
     outcome: Outcome
 
 
-def place_orders(drafts: Sequence[NewOrder], member: Member, *, cost: int) -> tuple[Allowance, list[Placed]]:
+def place_orders(orders: Sequence[NewOrder], member: Member, *, cost: int) -> tuple[Allowance, list[Placed]]:
     """Place orders, in order; each is answered on its own. They cost `cost` orders of the member's rate: none is
     placed if that is not allowed. Raises psycopg.Error, django.db.Error."""
-    candidates = prepare(drafts, member)
+    candidates = prepare(orders, member)
     request = Request(candidates=candidates, spending=Spending(member, cost))
     if env.wallet == "http" and not _reserved(request):
         assert request.allowance is not None
@@ -66,7 +66,7 @@ def _placed_all(request: Request) -> list[Placed]:
         and candidate.order_id not in known
     ]
     read = stored.order_views(late) if late else {}
-    earlier = stored.earlier_orders([c.draft for c in candidates if c.order_id in known]) if known else {}
+    earlier = stored.earlier_orders([c.order for c in candidates if c.order_id in known]) if known else {}
     return [
         _placed(candidate, request, read, earlier, candidate.order_id in known) for candidate in candidates
     ]
@@ -79,10 +79,10 @@ def _placed(
     earlier: dict[tuple[str, str], tuple[OrderView, int]],
     known: bool,
 ) -> Placed:
-    draft = candidate.draft
+    new, terms = candidate.order, candidate.terms
     if known:
-        order, fingerprint = earlier[draft.user_id, draft.client_order_id]
-        if fingerprint != draft.fingerprint:
+        order, fingerprint = earlier[terms.user, new.client_order_id]
+        if fingerprint != new.fingerprint:
             return Placed(None, Outcome.CONFLICT)
         return Placed(order, Outcome.DUPLICATE)
     reply = request.replies.get(candidate.order_id)
@@ -90,12 +90,12 @@ def _placed(
     created_at = request.accepted.created_at
     if reply is not None:
         state = next(update for update in reply.updates if update.order == candidate.order_id)
-        order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
+        order = new_view(new, terms, candidate.number, created_at, state)
     elif candidate.reason:
         state = OrderUpdate(
-            candidate.order_id, OrderStatus.REJECTED, draft.quantity, 0, "0", "0", candidate.reason, 0
+            candidate.order_id, OrderStatus.REJECTED, terms.quantity, 0, "0", "0", candidate.reason, 0
         )
-        order = draft_view(draft, candidate.order_id, candidate.number, created_at, state)
+        order = new_view(new, terms, candidate.number, created_at, state)
         order.updated_at = created_at
     else:
         order = read[candidate.order_id]

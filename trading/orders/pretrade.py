@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 
 from exchange.base.database import own_connection
 from exchange.platform.members.rate_limit import Charge
-from matching.core.types import OrderType, Side
 from risk.pretrade import gate
 from risk.pretrade.gate import OrderCheck, PretradeDecision
 from trading.models import Order
 from trading.orders.amendment_terms import AmendmentTerms
 from trading.orders.candidates import OrderCandidate, order_check
+from trading.orders.order import terms_of
 from trading.reference.catalog import catalog
 
 
@@ -46,7 +47,7 @@ def judged(
         gate.consult(*charges)
         yield PretradeHold(None, ())
         return
-    judgement = PretradeDecision(connection, [candidate.ask() for candidate in candidates])
+    judgement = PretradeDecision(connection, [candidate.check() for candidate in candidates])
     gate.consult(*charges, judgement)
     judgement.conclude()
     for candidate, refusal in zip(candidates, judgement.refusals, strict=True):
@@ -59,20 +60,20 @@ def judged(
         answer.close()
 
 
-def judge_amendment(order: Order, terms: AmendmentTerms, institution: str) -> str:
-    """Why the order may not become what `terms` say; empty if it may. May raise psycopg.Error."""
+def judge_amendment(order: Order, amended: AmendmentTerms, institution: str) -> str:
+    """Why the order may not become what it would be `amended`; empty if it may. May raise psycopg.Error."""
     connection = own_connection()
     if gate.idle(connection):
         return ""
-    market, side = catalog.by_id(order.instrument_id), Side[order.side]
-    limited = order.type == OrderType.LIMIT
-
-    def ask(lots: int, bound: int) -> OrderCheck:
-        return order_check(market, str(order.user_id), institution, side, lots, bound, limited)
-
-    bound, total = terms.reckoned_from
+    market = catalog.by_id(order.instrument_id)
+    terms = terms_of(order, market)
     filled = market.scale.to_lots(order.filled_quantity)
     assert filled is not None, "a stored order is in lots"
-    whole, before = ask(terms.quantity, terms.bound), ask(total - filled, bound)
-    after = ask(terms.quantity - filled, terms.bound)
+
+    def check(price: int, lots: int) -> OrderCheck:
+        return order_check(market, institution, replace(terms, price=price, quantity=lots))
+
+    price, total = amended.reckoned_from
+    whole, before = check(amended.worst_price, amended.quantity), check(price, total - filled)
+    after = check(amended.worst_price, amended.quantity - filled)
     return gate.judge_amendment(connection, whole, before, after) or ""

@@ -11,9 +11,9 @@ from exchange.base.decimals import plain, plain_or_none
 from matching.core.scale import minor_text, to_minor, trim
 from matching.core.types import Side
 from matching.order_status import OrderStatus
-from matching.order_view import OrderView
+from matching.order_view import OrderView, shown_terms
 from trading.models import ClientOrder, Order, PendingCommand
-from trading.orders.order import NewOrder, average_price
+from trading.orders.order import NewOrder, average_price, terms_of
 from trading.reference.catalog import Market, catalog
 
 
@@ -30,11 +30,11 @@ def order_views(order_ids: Iterable[str]) -> dict[str, OrderView]:
     return {str(order.pk): order_view(order) for order in Order.objects.filter(pk__in=list(order_ids))}
 
 
-def earlier_orders(drafts: Sequence[NewOrder]) -> dict[tuple[str, str], tuple[OrderView, int]]:
+def earlier_orders(orders: Sequence[NewOrder]) -> dict[tuple[str, str], tuple[OrderView, int]]:
     """By user and client order id: the order first placed under it and its fingerprint."""
     keys = ClientOrder.objects.filter(
-        user_id__in={draft.user_id for draft in drafts},
-        client_order_id__in={draft.client_order_id for draft in drafts},
+        user_id__in={order.terms.user for order in orders},
+        client_order_id__in={order.client_order_id for order in orders},
     )
     found = {(str(key.user_id), key.client_order_id): key for key in keys}
     views = order_views(str(key.order_id) for key in found.values())
@@ -67,18 +67,10 @@ def order_view(order: Order) -> OrderView:
     fee = to_minor(order.fee, received.scale)
     assert notional is not None and filled is not None and fee is not None, "amounts fit their asset's scale"
     return OrderView(
-        order_id=str(order.pk),
+        **shown_terms(terms_of(order, market), market.scale),
         number=order.number,
         client_order_id=order.client_order_id,
         symbol=market.symbol,
-        side=order.side,
-        order_type=order.type,
-        time_in_force=order.time_in_force,
-        post_only=order.post_only,
-        self_trade_prevention=order.prevention,
-        quantity=plain(order.quantity),
-        price=plain_or_none(order.price),
-        stop_price=plain_or_none(order.stop_price),
         trigger_price=plain_or_none(order.trigger_price),
         triggered_at=None if order.triggered_at is None else _time(order.triggered_at),
         filled_quantity=plain(order.filled_quantity),

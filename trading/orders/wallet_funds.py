@@ -19,7 +19,6 @@ from trading.models import Transaction as LedgerTransaction
 from trading.orders.amendment_terms import AmendmentTerms
 from trading.orders.batch import AcceptedBatch
 from trading.orders.candidates import OrderCandidate
-from trading.reference.catalog import AssetView
 from trading.wallet.client import WalletUnavailable, wallet
 
 log = structlog.get_logger(__name__)
@@ -47,15 +46,15 @@ def reserve(candidates: Sequence[OrderCandidate]) -> None:
     wallet().check()
     accounts = {
         asset.id: account_book.of_wallet(wanted[0].institution, asset.id)
-        for asset in {_asset(candidate) for candidate in wanted}
+        for asset in {candidate.pays for candidate in wanted}
     }
     Reservation.objects.bulk_create(
         Reservation(
             id=candidate.order_id,
-            user_id=candidate.draft.user_id,
-            asset_id=_asset(candidate).id,
-            account_id=accounts[_asset(candidate).id],
-            amount=minor_text(candidate.hold, _asset(candidate).scale),
+            user_id=candidate.terms.user,
+            asset_id=candidate.pays.id,
+            account_id=accounts[candidate.pays.id],
+            amount=minor_text(candidate.hold, candidate.pays.scale),
         )
         for candidate in wanted
     )
@@ -64,19 +63,19 @@ def reserve(candidates: Sequence[OrderCandidate]) -> None:
         if candidate.order_id in refused:
             candidate.reason = Reason.INSUFFICIENT_FUNDS
         else:
-            candidate.wallet_account = accounts[_asset(candidate).id]
+            candidate.wallet_account = accounts[candidate.pays.id]
 
 
 def record(tx: Transaction, accepted: AcceptedBatch, now: str) -> None:
     """In the intake transaction: the funds of orders that are pending come in, others are not needed."""
     entries = writer.Entries()
     for candidate in (held := [each for each in accepted.pending if each.wallet_account]):
-        asset = _asset(candidate)
+        asset = candidate.pays
         legs = (
             (candidate.hold_account, asset.id, candidate.hold, asset.scale),
             (candidate.wallet_account, asset.id, -candidate.hold, asset.scale),
         )
-        kind, trace_id = LedgerTransaction.Kind.RESERVE.value, candidate.draft.trace_id
+        kind, trace_id = LedgerTransaction.Kind.RESERVE.value, candidate.order.trace_id
         entries.add(candidate.order_id, kind, trace_id, now, legs)
     writer.write_transactions(tx, entries)
     writer.write_postings(tx, entries)
@@ -99,13 +98,12 @@ def bounded(order: Order, terms: AmendmentTerms) -> AmendmentTerms:
 
 def _unknown(candidates: Sequence[OrderCandidate]) -> list[OrderCandidate]:
     """Without those that intake will find placed already: they need no funds, wherever those are."""
-    drafts = [candidate.draft for candidate in candidates]
     keys = ClientOrder.objects.filter(
-        user_id__in={draft.user_id for draft in drafts},
-        client_order_id__in={draft.client_order_id for draft in drafts},
+        user_id__in={candidate.terms.user for candidate in candidates},
+        client_order_id__in={candidate.order.client_order_id for candidate in candidates},
     )
     known = {(str(user), name) for user, name in keys.values_list("user_id", "client_order_id")}
-    return [c for c in candidates if (c.draft.user_id, c.draft.client_order_id) not in known]
+    return [c for c in candidates if (c.terms.user, c.order.client_order_id) not in known]
 
 
 def _asked(wanted: Sequence[OrderCandidate]) -> set[str]:
@@ -113,9 +111,9 @@ def _asked(wanted: Sequence[OrderCandidate]) -> set[str]:
     items = [
         {
             "reservation_id": candidate.order_id,
-            "user": candidate.draft.user_id,
-            "asset": _asset(candidate).code,
-            "amount": minor_text(candidate.hold, _asset(candidate).scale),
+            "user": candidate.terms.user,
+            "asset": candidate.pays.code,
+            "amount": minor_text(candidate.hold, candidate.pays.scale),
         }
         for candidate in wanted
     ]
@@ -144,12 +142,6 @@ def _give_up(names: list[str], *, asked: bool) -> None:
         rows.update(state=State.RELEASING, surplus=F("amount"), updated_at=_now())
     else:
         rows.update(state=State.REFUSED, updated_at=_now())
-
-
-def _asset(candidate: OrderCandidate) -> AssetView:
-    """What the order pays with."""
-    market = candidate.draft.market
-    return market.quote if candidate.draft.side is Side.BUY else market.base
 
 
 def _now() -> datetime:

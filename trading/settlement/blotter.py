@@ -11,98 +11,93 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from exchange.base.ids import uuid7
 from matching.codec import Envelope, OrderUpdate, Reply, Ticket
 from matching.core import events as core
 from matching.core.commands import AnyCommand, Place, Trigger
 from matching.core.scale import fee_minor, minor_text
-from matching.core.types import OrderType, Reason, Side, TimeInForce
-from matching.feed import OrderNote, TradeNote
+from matching.core.types import Reason, Side
+from matching.feed import TradeNote
 from matching.order_status import CLOSED, OrderStatus, may_become
+from matching.order_view import OrderNote, order_note, term_texts
 from trading.ledger.writer import Entries
-from trading.orders import events as messages
+from trading.orders.events import market_event, order_event, trade_event
 from trading.orders.order import average_price
 from trading.reference.catalog import Market
 
 
-@dataclass(slots=True)
-class LiveOrder:
-    """A live order. `bound` is the worst price it may trade at, which its hold is reckoned by."""
+class LiveOrder(msgspec.Struct, gc=False):
+    """A live order: its terms as they are amended by now, and its fills. Its hold is reckoned by the terms' price, the
+    worst that it may trade at."""
 
-    order_id: str
-    number: int
-    user_id: str
+    terms: Place
     market: Market
-    side: Side
-    type: OrderType
-    bound: int
-    quantity: int
-    remaining: int
-    status: OrderStatus
+    number: int
+    client_order_id: str
     hold_account: int
     receive_account: int
     fee_account: int
     maker_rate: int
     taker_rate: int
-    client_order_id: str
-    time_in_force: TimeInForce
-    stop_price: int
+    status: OrderStatus
+    remaining: int
     filled: int = 0
     notional: int = 0
     fee: int = 0
     reason: str = ""
     priority: int = 0
     trigger_price: int = 0
-    told_remaining: int = 0  # what the gate's counts know of it
-    told_filled: int = 0
-    told_notional: int = 0
+    counted_remaining: int = 0  # what the gate's counts know of it
+    counted_filled: int = 0
+    counted_notional: int = 0
 
     def __post_init__(self) -> None:
-        self.told_remaining, self.told_filled, self.told_notional = self.remaining, self.filled, self.notional
+        self.counted_remaining, self.counted_filled = self.remaining, self.filled
+        self.counted_notional = self.notional
+
+    @property
+    def order_id(self) -> str:
+        return self.terms.id
 
     @property
     def held(self) -> int:
         """What the order must hold now, in minor units of what it pays with."""
         if self.status in CLOSED:
             return 0
-        if self.side is Side.BUY:
-            return self.market.scale.quote_minor(self.bound, self.remaining)
+        if self.terms.side is Side.BUY:
+            return self.market.scale.quote_minor(self.terms.price, self.remaining)
         return self.market.scale.base_minor(self.remaining)
 
     @property
     def hold_scale(self) -> int:
-        return self.market.quote.scale if self.side is Side.BUY else self.market.base.scale
+        return self.market.quote.scale if self.terms.side is Side.BUY else self.market.base.scale
 
     @property
     def receive_scale(self) -> int:
-        return self.market.base.scale if self.side is Side.BUY else self.market.quote.scale
+        return self.market.base.scale if self.terms.side is Side.BUY else self.market.quote.scale
 
     def become(self, status: OrderStatus, reason: str = "") -> None:
         assert may_become(self.status, status), f"order {self.order_id}: {self.status} to {status}"
         self.status, self.reason = status, reason
 
 
-def working_order(place: Place, ticket: Ticket, market: Market) -> LiveOrder:
+def live_order(terms: Place, ticket: Ticket, market: Market) -> LiveOrder:
     """A new order as it comes in, PENDING."""
     return LiveOrder(
-        order_id=place.id,
-        number=ticket.number,
-        user_id=place.user,
+        terms=terms,
         market=market,
-        side=place.side,
-        type=place.type,
-        bound=place.price,
-        quantity=place.quantity,
-        remaining=place.quantity,
-        status=OrderStatus.PENDING,
+        number=ticket.number,
+        client_order_id=ticket.client_order_id,
         hold_account=ticket.hold_account,
         receive_account=ticket.receive_account,
         fee_account=ticket.fee_account,
         maker_rate=ticket.maker_rate,
         taker_rate=ticket.taker_rate,
-        client_order_id=ticket.client_order_id,
-        time_in_force=place.time_in_force,
-        stop_price=place.stop_price,
+        status=OrderStatus.PENDING,
+        remaining=terms.quantity,
     )
 
 
@@ -145,7 +140,7 @@ class Blotter:
         refused = ""
         if isinstance(command, Place):
             assert envelope.ticket is not None, "a new order comes with its ticket"
-            order = working_order(command, envelope.ticket, self._market(command.instrument))
+            order = live_order(command, envelope.ticket, self._market(command.instrument))
             self.orders[command.id] = changed[command.id] = order
         for event in events:
             match event:
@@ -184,17 +179,18 @@ class Blotter:
                 order = self.orders[order_id]
                 order.become(OrderStatus.TRIGGERED)
                 order.trigger_price = price
-                sheet.stops.append(StopChange(order.market.symbol, order.side, order_id, 0))
+                sheet.stops.append(StopChange(order.market.symbol, order.terms.side, order_id, 0))
             case core.Decremented(order_id, _, remaining):
                 order = self.orders[order_id]
                 order.remaining = remaining
             case core.Amended(order_id, price, quantity, remaining, _):
                 order = self.orders[order_id]
-                order.bound, order.quantity, order.remaining = price, quantity, remaining
+                order.terms = replace(order.terms, price=price, quantity=quantity)
+                order.remaining = remaining
             case core.Cancelled(order_id, remaining, reason):
                 order = self.orders[order_id]
                 if order.status is OrderStatus.PENDING_TRIGGER:
-                    sheet.stops.append(StopChange(order.market.symbol, order.side, order_id, 0))
+                    sheet.stops.append(StopChange(order.market.symbol, order.terms.side, order_id, 0))
                 order.become(OrderStatus.CANCELLED, reason)
                 order.remaining = remaining
             case core.Rejected(order_id, reason):
@@ -223,7 +219,7 @@ class Blotter:
         _fill(seller, event.quantity, quote, seller_fee)
         maker.remaining, taker.remaining = event.maker_remaining, event.taker_remaining
         for order in (maker, taker):
-            if order.filled == order.quantity:
+            if order.filled == order.terms.quantity:
                 order.become(OrderStatus.FILLED)
             elif not order.remaining:  # self-trade prevention had taken the rest
                 order.become(OrderStatus.CANCELLED, Reason.SELF_TRADE)
@@ -237,7 +233,7 @@ class Blotter:
         buyer_is_maker = buyer is maker
         sheet.trades.append(
             f"{trade_id}\t{event.number}\t{market.id}\t{price}\t{quantity}\t{buyer.order_id}\t{seller.order_id}\t"
-            f"{buyer.user_id}\t{seller.user_id}\t{'t' if buyer_is_maker else 'f'}\t{buyer_fee_text}\t"
+            f"{buyer.terms.user}\t{seller.terms.user}\t{'t' if buyer_is_maker else 'f'}\t{buyer_fee_text}\t"
             f"{seller_fee_text}\t{sheet.now}\n"
         )
         sheet.trade_notes.append(
@@ -249,8 +245,8 @@ class Blotter:
                 quantity,
                 buyer.order_id,
                 seller.order_id,
-                buyer.user_id,
-                seller.user_id,
+                buyer.terms.user,
+                seller.terms.user,
                 buyer_fee_text,
                 seller_fee_text,
                 buyer_is_maker,
@@ -272,7 +268,7 @@ class Blotter:
             ),
         )
         sheet.messages.append(
-            messages.trade_event(
+            trade_event(
                 trade_id=trade_id,
                 number=event.number,
                 symbol=market.symbol,
@@ -280,8 +276,8 @@ class Blotter:
                 quantity=quantity,
                 buyer_order=buyer.order_id,
                 seller_order=seller.order_id,
-                buyer=buyer.user_id,
-                seller=seller.user_id,
+                buyer=buyer.terms.user,
+                seller=seller.terms.user,
                 buyer_fee=buyer_fee_text,
                 seller_fee=seller_fee_text,
                 is_buyer_maker=buyer_is_maker,
@@ -294,36 +290,48 @@ class Blotter:
         sheet.markets[event.instrument] = event.status
         symbol = self._market(event.instrument).symbol
         sheet.messages.append(
-            messages.market_event(symbol=symbol, status=event.status, trace_id=trace_id, timestamp=sheet.now)
+            market_event(symbol=symbol, status=event.status, trace_id=trace_id, timestamp=sheet.now)
         )
 
     def _report(self, sheet: SettlementRows, order: LiveOrder, trace_id: str) -> None:
-        note = _note(order)
-        sheet.orders[order.order_id] = order
-        sheet.order_notes.append(note)
+        terms, market = order.terms, order.market
+        texts = term_texts(terms, market.scale)
+        filled, remaining = (
+            market.scale.quantity_text(order.filled),
+            market.scale.quantity_text(order.remaining),
+        )
+        sheet.orders[terms.id] = order
+        sheet.order_notes.append(
+            order_note(
+                terms,
+                texts,
+                client_order_id=order.client_order_id,
+                number=order.number,
+                trigger_price=market.scale.price_text(order.trigger_price) if order.trigger_price else None,
+                filled=filled,
+                remaining=remaining,
+                average_price=average_price(market, order.notional, order.filled),
+                fee=minor_text(order.fee, order.receive_scale),
+                status=order.status,
+                reason=order.reason,
+            )
+        )
         sheet.messages.append(
-            messages.order_event(
-                order_id=note.id,
-                number=note.number,
-                user_id=note.user,
-                symbol=order.market.symbol,
-                side=note.side,
-                order_type=note.type,
-                quantity=note.quantity,
-                price=note.price,
-                status=note.status,
-                filled_quantity=note.filled,
-                remaining_quantity=note.remaining,
-                reason=note.reason,
+            order_event(
+                terms,
+                texts,
+                number=order.number,
+                symbol=market.symbol,
+                status=order.status,
+                filled_quantity=filled,
+                remaining_quantity=remaining,
+                reason=order.reason,
                 trace_id=trace_id,
                 timestamp=sheet.now,
             )
         )
         if order.status in CLOSED:
-            self.orders.pop(order.order_id)
-
-
-_LIMITED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+            self.orders.pop(terms.id)
 
 
 def _fill(order: LiveOrder, lots: int, quote: int, fee: int) -> None:
@@ -333,31 +341,7 @@ def _fill(order: LiveOrder, lots: int, quote: int, fee: int) -> None:
 
 
 def _armed(order: LiveOrder) -> StopChange:
-    return StopChange(order.market.symbol, order.side, order.order_id, order.stop_price)
-
-
-def _note(order: LiveOrder) -> OrderNote:
-    market, scale = order.market, order.market.scale
-    return OrderNote(
-        order.order_id,
-        order.client_order_id,
-        order.number,
-        order.user_id,
-        market.id,
-        order.side.name,
-        order.type,
-        order.time_in_force,
-        scale.price_text(order.bound) if order.type in _LIMITED else None,
-        scale.price_text(order.stop_price) if order.stop_price else None,
-        scale.price_text(order.trigger_price) if order.trigger_price else None,
-        scale.quantity_text(order.quantity),
-        scale.quantity_text(order.filled),
-        scale.quantity_text(order.remaining),
-        average_price(market, order.notional, order.filled),
-        minor_text(order.fee, order.receive_scale),
-        order.status,
-        order.reason,
-    )
+    return StopChange(order.market.symbol, order.terms.side, order.order_id, order.terms.stop_price)
 
 
 def _update(order: LiveOrder, now_us: int) -> OrderUpdate:

@@ -33,7 +33,7 @@ from matching.order_status import CLOSED
 from matching.worker import Applied, Overtaken
 from risk.pretrade import exposure
 from trading.ledger import writer
-from trading.orders import events as messages
+from trading.orders.events import book_event
 from trading.orders.pending import PendingOrders
 from trading.reference.catalog import Market, catalog
 from trading.settlement.blotter import Blotter, LiveOrder, SettlementRows
@@ -66,14 +66,14 @@ _UPDATE_ORDERS = """
     UPDATE trading_order AS o
        SET status = n.status, remaining_quantity = n.remaining, filled_quantity = n.filled,
            filled_notional = n.notional, fee = n.fee, held = n.held, reason = n.reason, priority = n.priority,
-           quantity = n.quantity, price = CASE WHEN o.price IS NULL THEN NULL ELSE n.bound END,
+           quantity = n.quantity, price = CASE WHEN o.price IS NULL THEN NULL ELSE n.worst_price END,
            trigger_price = coalesce(n.trigger_price, o.trigger_price),
            triggered_at = CASE WHEN n.trigger_price IS NULL THEN o.triggered_at ELSE coalesce(o.triggered_at,
            n.now) END, updated_at = n.now, closed_at = CASE WHEN n.closed THEN n.now END
       FROM (SELECT *, %s::timestamptz AS now FROM unnest(
             %s::uuid[], %s::text[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
             %s::text[], %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::boolean[]) AS t (id,
-            status, remaining, filled, notional, fee, held, reason, priority, quantity, bound, trigger_price,
+            status, remaining, filled, notional, fee, held, reason, priority, quantity, worst_price, trigger_price,
                   closed)) AS n
      WHERE o.id = n.id"""
 
@@ -228,24 +228,28 @@ def _told(order: LiveOrder) -> exposure.ExposureChange | None:
     """What happened to the order since the gate's counts were told of it, if it is anything they count."""
     closed = order.status in CLOSED
     remaining = 0 if closed else order.remaining
-    lots = remaining - order.told_remaining if order.side is Side.BUY else 0
+    lots = remaining - order.counted_remaining if order.terms.side is Side.BUY else 0
     unit = 10**order.market.quote.scale
-    notional = order.notional * 100 // unit - order.told_notional * 100 // unit
-    traded = order.filled - order.told_filled
-    order.told_remaining, order.told_filled, order.told_notional = remaining, order.filled, order.notional
+    notional = order.notional * 100 // unit - order.counted_notional * 100 // unit
+    traded = order.filled - order.counted_filled
+    order.counted_remaining, order.counted_filled, order.counted_notional = (
+        remaining,
+        order.filled,
+        order.notional,
+    )
     if not (closed or lots or notional):
         return None
     market = order.market
     places = exposure.unit_places(market.base.scale)
     units = market.scale.base_minor(traded) // 10 ** (market.base.scale - places)
     return exposure.ExposureChange(
-        user_id=order.user_id,
+        user_id=order.terms.user,
         instrument=market.id,
         currency=market.quote.code,
         base=market.base.id,
         orders=-int(closed),
         lots=lots,
-        units=units if order.side is Side.BUY else -units,
+        units=units if order.terms.side is Side.BUY else -units,
         notional=notional,
     )
 
@@ -257,7 +261,7 @@ def _book_message(markets: Mapping[int, Market], change: BookChange, last: Appli
     def levels(changed: Levels) -> list[tuple[str, str]]:
         return [(scale.price_text(price), scale.quantity_text(lots)) for price, lots in changed]
 
-    return messages.book_event(
+    return book_event(
         symbol=market.symbol,
         sequence=sequence,
         bids=levels(change.bids),
@@ -281,8 +285,8 @@ def _order_values(orders: Sequence[LiveOrder], now: str) -> tuple[str, ...]:
         array(minor_text(order.held, order.hold_scale) for order in orders),
         array(order.reason or '""' for order in orders),
         array(order.priority or "NULL" for order in orders),
-        array(scale.quantity_text(order.quantity) for order, scale, _ in scales),
-        array(scale.price_text(order.bound) for order, scale, _ in scales),
+        array(scale.quantity_text(order.terms.quantity) for order, scale, _ in scales),
+        array(scale.price_text(order.terms.price) for order, scale, _ in scales),
         array(
             scale.price_text(order.trigger_price) if order.trigger_price else "NULL"
             for order, scale, _ in scales

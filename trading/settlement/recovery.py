@@ -16,8 +16,8 @@ import psycopg
 from matching.core.engine import Engine
 from matching.core.level import Order as BookOrder
 from matching.core.scale import InstrumentScale
-from matching.core.types import OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.order_status import OrderStatus
+from trading.orders.order import INSTRUMENT, SELECTED, USER, WIDTH, read_terms
 from trading.reference.catalog import Market, catalog
 from trading.settlement.blotter import Blotter, LiveOrder
 
@@ -53,20 +53,16 @@ class Owned(Loaded):
 
 
 # The open orders first: with many accounts the planner may else start from those and read all orders for each.
-_OPEN_ORDERS = """
+_OPEN_ORDERS = f"""
     WITH o AS MATERIALIZED (
         SELECT * FROM trading_order WHERE instrument_id = ANY (%s) AND closed_at IS NULL
            AND status IN ('OPEN', 'PARTIALLY_FILLED', 'PENDING_TRIGGER'))
-    SELECT o.id::text, o.number, o.user_id::text, o.instrument_id, o.side, o.type, o.time_in_force,
-           o.post_only, o.prevention, o.status, o.priority, o.hold_account_id, o.receive_account_id, fees.id,
-           o.maker_fee_rate, o.taker_fee_rate,
-           (coalesce(o.price, o.protection_price) / i.tick_size)::bigint,
-           coalesce((o.stop_price / i.tick_size)::bigint, 0),
-           (o.quantity / i.lot_size)::bigint, (o.remaining_quantity / i.lot_size)::bigint,
-           (o.filled_quantity / i.lot_size)::bigint,
+    SELECT {SELECTED}, o.status, o.priority, (o.remaining_quantity / i.lot_size)::bigint,
+           o.number, o.client_order_id, o.hold_account_id, o.receive_account_id, fees.id,
+           o.maker_fee_rate, o.taker_fee_rate, (o.filled_quantity / i.lot_size)::bigint,
            (o.filled_notional * power(10::numeric, quote.scale))::numeric(60, 0),
            (o.fee * power(10::numeric, received.scale))::numeric(60, 0),
-           coalesce((o.trigger_price / i.tick_size)::bigint, 0), o.client_order_id
+           coalesce((o.trigger_price / i.tick_size)::bigint, 0)
       FROM o
       JOIN trading_instrument i ON i.id = o.instrument_id
       JOIN trading_asset quote ON quote.id = i.quote_id
@@ -131,71 +127,28 @@ def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
 def _restore(
     engine: Engine, blotter: Blotter, markets: dict[int, Market], users: dict[str, str], row: tuple[Any, ...]
 ) -> None:
-    (
-        order_id,
-        number,
-        user_id,
-        instrument,
-        side,
-        kind,
-        time_in_force,
-        post_only,
-        prevention,
-        status,
-        priority,
-    ) = row[:11]
-    (
-        hold,
-        receive,
-        fees,
-        maker_rate,
-        taker_rate,
-        bound,
-        stop_price,
-        quantity,
-        remaining,
-        filled,
-        notional,
-        fee,
-    ) = row[11:23]
-    user_id = users.setdefault(user_id, user_id)  # one string per user, however many orders
-    order = BookOrder(
-        id=order_id,
-        user=user_id,
-        side=Side[side],
-        type=OrderType(kind),
-        price=bound,
-        quantity=quantity,
-        remaining=remaining,
-        priority=priority,
-        time_in_force=TimeInForce(time_in_force),
-        post_only=post_only,
-        prevention=SelfTradePrevention(prevention),
-        stop_price=stop_price,
-    )
-    engine.books[instrument].restore_order(order, armed=status == OrderStatus.PENDING_TRIGGER)
-    blotter.orders[order_id] = LiveOrder(
-        order_id=order_id,
+    found = list(row[:WIDTH])
+    found[USER] = users.setdefault(found[USER], found[USER])  # one string per user, however many orders
+    terms = read_terms(found, markets[found[INSTRUMENT]])
+    status, priority, remaining, number, name = row[WIDTH : WIDTH + 5]
+    hold, receive, fees, maker_rate, taker_rate, filled, notional, fee, trigger_price = row[WIDTH + 5 :]
+    order = BookOrder.from_terms(terms, remaining, priority)
+    engine.books[terms.instrument].restore_order(order, armed=status == OrderStatus.PENDING_TRIGGER)
+    blotter.orders[terms.id] = LiveOrder(
+        terms=terms,
+        market=markets[terms.instrument],
         number=number,
-        user_id=user_id,
-        market=markets[instrument],
-        side=order.side,
-        type=order.type,
-        bound=bound,
-        quantity=quantity,
-        remaining=remaining,
-        status=OrderStatus(status),
+        client_order_id=name,
         hold_account=hold,
         receive_account=receive,
         fee_account=fees,
         maker_rate=maker_rate,
         taker_rate=taker_rate,
+        status=OrderStatus(status),
+        remaining=remaining,
         filled=filled,
         notional=int(notional),
         fee=int(fee),
         priority=priority,
-        trigger_price=row[23],
-        client_order_id=row[24],
-        time_in_force=order.time_in_force,
-        stop_price=stop_price,
+        trigger_price=trigger_price,
     )
