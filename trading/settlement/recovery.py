@@ -161,6 +161,7 @@ def _restore(
     user_id = users.setdefault(user_id, user_id)  # one string per user, however many orders
     order = BookOrder(
         id=order_id,
+        instrument=instrument,
         user=user_id,
         side=Side[side],
         type=OrderType(kind),
