@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from matching.order_view import UserOrder
+
 Text = Annotated[str, Meta(max_length=100)]
 Id = Annotated[str, Meta(max_length=100)] | int
 SideName = Literal["BUY", "SELL"]

@@ -17,7 +17,6 @@ from marketdata.stream.messages import (
     Orders,
     OrdersSnapshot,
     OrderUpdate,
-    UserOrder,
     UserTrade,
     UserTradeMessage,
     UserTrades,
@@ -29,6 +28,7 @@ from marketdata.stream.trades import Told
 from matching.core.scale import trim
 from matching.feed import Batch, OrderNote, TradeNote
 from matching.order_status import CLOSED
+from matching.order_view import UserOrder, noted_terms
 
 SHOWN = 50
 
@@ -68,16 +68,11 @@ class OrdersChannel(LoadedChannel[tuple[Positions, list[UserOrder]], Noted]):
             self.lost()
             return
         order = UserOrder(
+            **noted_terms(note),
             order_id=note.id,
             number=note.number,
             client_order_id=note.client_order_id,
             symbol=market.symbol,
-            side=note.side,  # type: ignore[arg-type]
-            order_type=note.type,
-            time_in_force=note.time_in_force,
-            quantity=trim(note.quantity),
-            price=None if note.price is None else trim(note.price),
-            stop_price=None if note.stop_price is None else trim(note.stop_price),
             trigger_price=None if note.trigger_price is None else trim(note.trigger_price),
             filled_quantity=trim(note.filled),
             remaining_quantity=trim(note.remaining),

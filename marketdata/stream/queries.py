@@ -17,7 +17,8 @@ from exchange.base import ids
 from exchange.base.decimals import plain, plain_or_none
 from exchange.base.times import rfc3339
 from marketdata.stream.markets import Market
-from marketdata.stream.messages import Balance, PublicTrade, UserOrder, UserTrade
+from marketdata.stream.messages import Balance, PublicTrade, UserTrade
+from matching.order_view import UserOrder
 
 WEEK = timedelta(days=7)
 EARLIEST = UUID(int=0)

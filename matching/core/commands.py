@@ -8,17 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from matching.core.types import (
-    InstrumentId,
-    MarketStatus,
-    OrderId,
-    OrderType,
-    Reason,
-    SelfTradePrevention,
-    Side,
-    TimeInForce,
-    UserId,
-)
+from matching.core.order_terms import OrderTerms
+from matching.core.types import InstrumentId, MarketStatus, OrderId, Reason, UserId
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, tag_field="command", gc=False):
@@ -26,25 +17,8 @@ class Command(msgspec.Struct, frozen=True, array_like=True, tag=True, tag_field=
     instrument: InstrumentId
 
 
-class Place(Command, frozen=True, array_like=True, tag=True, gc=False):
-    """A new order.
-
-    `price` is the worst price the order may trade at: the limit of a LIMIT or STOP_LIMIT, the
-    protection price of a MARKET or STOP (what its hold covers). `stop_price` is 0 but for stops,
-    which are armed and wait for a `Trigger`. `collar_ppm` is how far from the best price a MARKET may trade,
-    in parts per million.
-    """
-
-    user: UserId
-    side: Side
-    type: OrderType
-    time_in_force: TimeInForce
-    price: int
-    quantity: int
-    stop_price: int = 0
-    post_only: bool = False
-    prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
-    collar_ppm: int = 0
+class Place(OrderTerms, frozen=True, array_like=True, tag=True, tag_field="command", gc=False):
+    """A new order: nothing but its terms."""
 
 
 class Cancel(Command, frozen=True, array_like=True, tag=True, gc=False):

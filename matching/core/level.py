@@ -20,32 +20,25 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-import msgspec
+from msgspec.structs import astuple
 
 from matching.core.commands import Place
-from matching.core.types import OrderId, OrderType, SelfTradePrevention, Side, TimeInForce, UserId
+from matching.core.order_terms import AT_MARKET, STOPS, OrderTerms, price_is_valid
+from matching.core.types import Side
 
 
-class Order(msgspec.Struct, eq=False):
+class Order(OrderTerms, eq=False, frozen=False, array_like=False, gc=True):  # type: ignore[misc]
     """An order that is in the book or about to enter it; prices in ticks, quantities in lots.
 
+    Its terms may change, which a type checker does not expect where `OrderTerms` is frozen: only an amendment
+    does it. `collar_ppm` is 0: it was the command's, and a trigger brings its own.
     `quantity` is the total asked for, `remaining` what is left; the difference was filled, or taken
     off by self-trade prevention. `priority` is the book's count at the command that gave the order its
     place, 0 while it has none. `newer` and `older` belong to the level the order stands in.
     """
 
-    id: OrderId
-    user: UserId
-    side: Side
-    type: OrderType
-    price: int
-    quantity: int
-    remaining: int
-    priority: int
-    time_in_force: TimeInForce = TimeInForce.GTC
-    post_only: bool = False
-    prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
-    stop_price: int = 0
+    remaining: int = 0
+    priority: int = 0
     newer: Order | None = None
     older: Order | None = None
 
@@ -53,39 +46,28 @@ class Order(msgspec.Struct, eq=False):
     def from_place(cls, place: Place) -> Order:
         assert place.quantity > 0, place
         assert price_is_valid(place.side, place.type, place.price), place
-        return cls(
-            place.id,
-            place.user,
-            place.side,
-            place.type,
-            place.price,
-            place.quantity,
-            place.quantity,
-            0,
-            place.time_in_force,
-            place.post_only,
-            place.prevention,
-            place.stop_price,
-        )
+        return cls.from_terms(place, place.quantity, 0)
+
+    @classmethod
+    def from_terms(cls, terms: Place, remaining: int, priority: int) -> Order:
+        order = cls(*astuple(terms))
+        order.remaining, order.priority = remaining, priority
+        order.collar_ppm = 0  # type: ignore[misc]
+        return order
 
     @property
     def is_market(self) -> bool:
         """Trades at the market's price: `price` protects it, and nothing of it ever rests."""
-        return self.type is OrderType.MARKET or self.type is OrderType.STOP
+        return self.type in AT_MARKET
 
     @property
     def is_stop(self) -> bool:
-        return self.type is OrderType.STOP or self.type is OrderType.STOP_LIMIT
+        return self.type in STOPS
 
     def __repr__(self) -> str:
         """One line; the default would follow the links through the whole level."""
         lots = f"{self.remaining}/{self.quantity}"
         return f"<{self.side.name} {lots} @ {self.price} {self.id} #{self.priority}>"
-
-
-def price_is_valid(side: Side, type_: OrderType, price: int) -> bool:
-    """A price is positive; only a sale at the market may go without protection, which is 0."""
-    return price > 0 or (price == 0 and side is Side.SELL and type_ in (OrderType.MARKET, OrderType.STOP))
 
 
 class Level:

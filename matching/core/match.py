@@ -42,7 +42,8 @@ from matching.core.events import (
     Traded,
     Triggered,
 )
-from matching.core.level import Ladder, Order, price_is_valid
+from matching.core.level import Ladder, Order
+from matching.core.order_terms import price_is_valid
 from matching.core.types import MarketStatus, Reason, SelfTradePrevention, Side, TimeInForce
 
 CLOSED = (MarketStatus.CANCEL_ONLY, MarketStatus.HALTED)
@@ -106,7 +107,8 @@ def amend(book: Book, command: Amend, sequence: int) -> list[Event]:
         book.remove(order)
     elif not armed:
         book.ladder(order.side).reduce(order, order.remaining - remaining)
-    order.price, order.quantity, order.remaining = command.price, command.quantity, remaining
+    order.price, order.quantity = command.price, command.quantity  # type: ignore[misc]
+    order.remaining = remaining
     events: list[Event] = [Amended(order.id, order.price, order.quantity, remaining, keeps_place)]
     if not keeps_place:
         execute(book, order, order.price, sequence, events)

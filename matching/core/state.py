@@ -16,35 +16,18 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import astuple
 
 from matching.core.book import Book
 from matching.core.engine import Engine
 from matching.core.level import Ladder, Order
-from matching.core.types import (
-    InstrumentId,
-    MarketStatus,
-    OrderId,
-    OrderType,
-    SelfTradePrevention,
-    Side,
-    TimeInForce,
-    UserId,
-)
+from matching.core.order_terms import OrderTerms
+from matching.core.types import InstrumentId, MarketStatus
 
 
-class OrderState(msgspec.Struct, frozen=True, array_like=True):
-    id: OrderId
-    user: UserId
-    side: Side
-    type: OrderType
-    price: int
-    quantity: int
-    remaining: int
-    priority: int
-    time_in_force: TimeInForce
-    post_only: bool
-    prevention: SelfTradePrevention
-    stop_price: int
+class OrderState(OrderTerms, frozen=True, array_like=True):
+    remaining: int = 0
+    priority: int = 0
 
 
 class BookState(msgspec.Struct, frozen=True, array_like=True):
@@ -102,21 +85,8 @@ def _export_ladder(ladder: Ladder) -> list[OrderState]:
 
 
 def _state(order: Order) -> OrderState:
-    return OrderState(
-        order.id,
-        order.user,
-        order.side,
-        order.type,
-        order.price,
-        order.quantity,
-        order.remaining,
-        order.priority,
-        order.time_in_force,
-        order.post_only,
-        order.prevention,
-        order.stop_price,
-    )
+    return OrderState(*astuple(order)[:-2])  # without its links
 
 
 def _order(state: OrderState) -> Order:
-    return Order(**msgspec.structs.asdict(state))
+    return Order(*astuple(state))

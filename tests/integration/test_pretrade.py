@@ -69,7 +69,7 @@ def limit(**fields: Any) -> Limit:
 
 def send(desk: Desk, *drafts: NewOrder) -> AcceptedBatch:
     """As intake does it."""
-    candidates = prepare(drafts, desk.member(drafts[0].user_id))
+    candidates = prepare(drafts, desk.member(drafts[0].terms.user))
     with pretrade.judged(own_connection(), candidates) as judgement:
         accepted = accept(own_connection(), candidates, [])
         judgement.keep(accepted.pending)
@@ -79,7 +79,7 @@ def send(desk: Desk, *drafts: NewOrder) -> AcceptedBatch:
 def refused(desk: Desk, *drafts: NewOrder) -> list[str | None]:
     """Of each draft why it was turned away."""
     accepted = send(desk, *drafts)
-    reasons = {c.draft.client_order_id: c.reason for c in accepted.pending + accepted.rejected}
+    reasons = {c.order.client_order_id: c.reason for c in accepted.pending + accepted.rejected}
     return [reasons[draft.client_order_id] for draft in drafts]
 
 

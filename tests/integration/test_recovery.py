@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
@@ -13,6 +12,7 @@ import psycopg
 import pytest
 import redis
 from django.db import IntegrityError
+from msgspec.structs import replace
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 

@@ -24,12 +24,12 @@ from marketdata.stream import consumer, queries
 from marketdata.stream import hub as hub_module
 from marketdata.stream.hub import Hub
 from marketdata.stream.limits import Rate
-from marketdata.stream.messages import UserOrder
 from marketdata.stream.private import OrdersChannel
 from marketdata.stream.tasks import Tasks
 from marketdata.tickers.announce import Announcer
 from matching.core.scale import InstrumentScale
 from matching.feed import Batch, OrderNote
+from matching.order_view import UserOrder
 from tests.follower import DEPTH, Follower
 from tests.market import SYMBOL, Desk, open_desk
 from trading.ledger.accounts import deposit

@@ -296,15 +296,19 @@ class Market:
 
     def row(self, entry: Entry) -> list[Any]:
         p = entry.place
-        amounts = [entry.price, entry.total, entry.left, entry.since]
         return [
             p.id,
+            p.instrument,
             p.user,
             p.side,
             p.type,
-            *amounts,
             p.time_in_force,
+            entry.price,
+            entry.total,
+            p.stop_price,
             p.post_only,
             p.prevention,
-            p.stop_price,
+            0,  # a collar is a command's, not an order's
+            entry.left,
+            entry.since,
         ]

@@ -13,8 +13,8 @@ from matching.core.engine import Engine
 from matching.core.invariants import check
 from matching.core.level import Order
 from matching.core.state import BookState, digest, export, restore, state_hash
-from matching.core.types import MarketStatus, OrderType, Side
-from tests.unit.market import IOC, Market, fills
+from matching.core.types import MarketStatus, OrderType, Side, TimeInForce
+from tests.unit.market import GTC, IOC, Market, fills
 
 
 def busy_market() -> Market:
@@ -42,6 +42,13 @@ def rebuilt(market: Market) -> Book:
         fields = msgspec.structs.asdict(order) | {"newer": None, "older": None}
         book.restore_order(Order(**fields), armed=order.id in old.stops)
     return book
+
+
+def zoe(side: Side, price: int, priority: int, time_in_force: TimeInForce = GTC) -> Order:
+    """An order of one lot that no command has brought in."""
+    return Order(
+        "zoe-1", 1, "zoe", side, OrderType.LIMIT, time_in_force, price, 1, remaining=1, priority=priority
+    )
 
 
 def test_a_restored_engine_has_the_same_hash_and_goes_on_alike() -> None:
@@ -105,7 +112,7 @@ def test_an_engine_exports_its_books_by_instrument() -> None:
 
 def test_orders_are_restored_by_rising_priority() -> None:
     book = rebuilt(busy_market())
-    late = Order("eve-1", "eve", Side.BUY, OrderType.LIMIT, 99, 5, 5, priority=1)
+    late = Order("eve-1", 1, "eve", Side.BUY, OrderType.LIMIT, GTC, 99, 5, remaining=5, priority=1)
     with pytest.raises(AssertionError):
         book.restore_order(late)
 
@@ -123,9 +130,9 @@ def test_orders_are_restored_by_rising_priority() -> None:
         lambda book: book.by_user.update({"zoe": {}}),
         lambda book: book.stops.update({"bob-1": book.orders["bob-1"]}),
         lambda book: setattr(book.bids.best, "tail", None),
-        lambda book: book.rest(Order("zoe-1", "zoe", Side.SELL, OrderType.LIMIT, 97, 1, 1, priority=99)),
-        lambda book: book.rest(Order("zoe-1", "zoe", Side.BUY, OrderType.LIMIT, 9, 1, 1, priority=2)),
-        lambda book: book.rest(Order("zoe-1", "zoe", Side.BUY, OrderType.LIMIT, 9, 1, 1, 99, IOC)),
+        lambda book: book.rest(zoe(Side.SELL, 97, 99)),
+        lambda book: book.rest(zoe(Side.BUY, 9, 2)),
+        lambda book: book.rest(zoe(Side.BUY, 9, 99, IOC)),
     ],
 )
 def test_the_invariants_notice(damage: Callable[[Book], object]) -> None:
@@ -146,7 +153,18 @@ def test_a_hundred_thousand_resting_orders_take_less_than_150_megabytes() -> Non
             f"0190a0b0-1111-7000-8000-{number:012}",
         )
         market.book.rest(
-            Order(order, user, Side.BUY, OrderType.LIMIT, price, 10**9, 10**9 - number, number + 1)
+            Order(
+                order,
+                1,
+                user,
+                Side.BUY,
+                OrderType.LIMIT,
+                GTC,
+                price,
+                10**9,
+                remaining=10**9 - number,
+                priority=number + 1,
+            )
         )
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -158,7 +176,12 @@ def test_a_long_queue_is_taken_in_a_time_that_grows_with_its_length_only() -> No
     """20 000 orders at one price, cancelled from the middle outwards: any walk along the queue would show."""
     market = Market()
     for number in range(20_000):
-        market.book.rest(Order(f"ann-{number}", "ann", Side.BUY, OrderType.LIMIT, 100, 1, 1, number + 1))
+        place = number + 1
+        market.book.rest(
+            Order(
+                f"ann-{number}", 1, "ann", Side.BUY, OrderType.LIMIT, GTC, 100, 1, remaining=1, priority=place
+            )
+        )
     for step in range(9_999):
         for number in (10_000 + step, 9_999 - step):
             market.book.remove(market.book.orders[f"ann-{number}"])

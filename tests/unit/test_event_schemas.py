@@ -13,18 +13,17 @@ from exchange.base.ids import uuid7
 from exchange.base.times import now_text
 from exchange.platform.events import asyncapi, outbox, schema
 from exchange.platform.events.topics import KEYS, TOPICS
+from matching.core.commands import Place
+from matching.core.types import OrderType, Side, TimeInForce
+from matching.order_view import TermTexts
 from trading.orders import events
 
 STAMP: dict[str, Any] = {"trace_id": "trace-1", "timestamp": now_text()}
+TERMS = Place(uuid7(), 1, uuid7(), Side.BUY, OrderType.LIMIT, TimeInForce.GTC, 10010, 15)
+TEXTS = TermTexts("BUY", "LIMIT", "GTC", False, "CANCEL_NEWEST", "1.5", "100.10", None)
 ORDER: dict[str, Any] = {
-    "order_id": uuid7(),
     "number": 1,
-    "user_id": uuid7(),
     "symbol": "BTC/USDT",
-    "side": "BUY",
-    "order_type": "LIMIT",
-    "quantity": "1.5",
-    "price": "100.10",
     "status": "OPEN",
     "filled_quantity": "0",
     "remaining_quantity": "1.5",
@@ -48,7 +47,7 @@ BOOK: dict[str, Any] = {
     "asks": [("100.20", "3")],
 }
 LINES = {
-    "ORDER_STATUS_CHANGED": events.order_event(**ORDER, **STAMP),
+    "ORDER_STATUS_CHANGED": events.order_event(TERMS, TEXTS, **ORDER, **STAMP),
     "TRADE_EXECUTED": events.trade_event(**TRADE, **STAMP),
     "MARKET_STATUS_CHANGED": events.market_event(symbol="BTC/USDT", status="HALTED", **STAMP),
     "BOOK_CHANGED": events.book_event(**BOOK, **STAMP),

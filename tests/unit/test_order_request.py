@@ -87,12 +87,12 @@ def errors(fields: dict[str, Any] | str) -> dict[str, FieldError]:
 
 
 def test_a_limit_order() -> None:
-    order = draft(LIMIT)
-    assert (order.market, order.side, order.type) == (DOLLAR, Side.BUY, OrderType.LIMIT)
-    assert (order.quantity, order.price, order.stop_price) == (500, 200_001, 0)
-    assert order.time_in_force is TimeInForce.GTC
-    assert order.prevention is SelfTradePrevention.CANCEL_NEWEST
-    assert (order.post_only, order.user_id, order.trace_id) == (False, "user", "trace")
+    order, terms = draft(LIMIT), draft(LIMIT).terms
+    assert (order.market, terms.side, terms.type) == (DOLLAR, Side.BUY, OrderType.LIMIT)
+    assert (terms.quantity, terms.price, terms.stop_price) == (500, 200_001, 0)
+    assert terms.time_in_force is TimeInForce.GTC
+    assert terms.prevention is SelfTradePrevention.CANCEL_NEWEST
+    assert (terms.post_only, terms.user, order.trace_id) == (False, "user", "trace")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_limit_order() -> None:
 def test_other_orders(
     fields: dict[str, Any], price: int, stop_price: int, time_in_force: TimeInForce
 ) -> None:
-    order = draft(fields)
+    order = draft(fields).terms
     assert (order.price, order.stop_price, order.time_in_force) == (price, stop_price, time_in_force)
 
 
@@ -246,7 +246,7 @@ def test_what_an_order_is_worth_is_bounded() -> None:
     yens = {"symbol": "BTC/JPY", "price": "1000000000000000", "quantity": "1000"}
     found = errors(LIMIT | yens)
     assert (list(found), found["quantity"].code) == (["quantity"], "too_large")
-    assert draft(LIMIT | yens | {"quantity": "999"}).quantity == 999
+    assert draft(LIMIT | yens | {"quantity": "999"}).terms.quantity == 999
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_ticks_and_lots_come_back_as_they_were(ticks: int, lots: int) -> None:
     fields = LIMIT | {"price": DOLLAR.scale.price_text(ticks), "quantity": DOLLAR.scale.quantity_text(lots)}
     result = order_request.read_order(load(json.dumps(fields).encode()), "user", "trace")
     if isinstance(result, NewOrder):
-        assert (result.price, result.quantity) == (ticks, lots)
+        assert (result.terms.price, result.terms.quantity) == (ticks, lots)
     else:
         assert ticks * lots * 25 < 10 * 100_000
         assert [error.code for error in result] == ["min_notional"]
