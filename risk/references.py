@@ -16,7 +16,7 @@ from exchange.redis import Circuit, client
 KEEP_SECONDS = 1.0
 
 _STORED = """
-    SELECT i.symbol, p.price FROM marketdata_price p JOIN trading_instrument i ON i.id = p.instrument_id
+    SELECT i.symbol, p.price FROM marketdata_price p JOIN read_instrument i ON i.id = p.instrument_id
      WHERE i.symbol = ANY (%s) AND NOT p.stale"""
 
 _known: dict[str, tuple[float, Decimal | None]] = {}

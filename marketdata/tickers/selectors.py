@@ -27,11 +27,10 @@ KEEP_SECONDS = 0.5
 Top = tuple[Decimal | None, Decimal | None]  # bid and ask
 
 _BEST = """
-    (SELECT price FROM trading_order
-      WHERE instrument_id = i.id AND side = '{side}' AND closed_at IS NULL AND price IS NOT NULL
-        AND status IN ('OPEN', 'PARTIALLY_FILLED') ORDER BY price {order} LIMIT 1)"""
+    (SELECT price FROM read_book_level
+      WHERE instrument_id = i.id AND side = '{side}' AND price IS NOT NULL ORDER BY price {order} LIMIT 1)"""
 _BID, _ASK = _BEST.format(side="BUY", order="DESC"), _BEST.format(side="SELL", order="ASC")
-_TOPS = f"SELECT i.id, {_BID}, {_ASK} FROM trading_instrument i"  # noqa: S608
+_TOPS = f"SELECT i.id, {_BID}, {_ASK} FROM read_instrument i"  # noqa: S608
 
 
 class TickerView(msgspec.Struct):
