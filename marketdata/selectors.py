@@ -16,6 +16,7 @@ import redis
 from django.db import connection
 from msgspec import Meta
 
+from exchange.base import redis_keys
 from exchange.recent import Recent
 from exchange.redis import Circuit, client
 from exchange.times import now_text
@@ -96,7 +97,7 @@ def _snapshot(symbol: str) -> bytes | None:
     if _circuit.away():
         return None
     try:
-        found: Any = client().get(f"book:{symbol}")
+        found: Any = client().get(redis_keys.book(symbol))
     except redis.RedisError as error:
         _circuit.failed(error)
         return None

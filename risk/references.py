@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 import redis
 
+from exchange.base import redis_keys
 from exchange.redis import Circuit, client
 
 KEEP_SECONDS = 1.0
@@ -51,7 +52,7 @@ def _told(symbols: Collection[str]) -> dict[str, Decimal]:
     if _circuit.away():
         return {}
     try:
-        texts: Any = client().mget([f"price:{symbol}" for symbol in symbols])
+        texts: Any = client().mget([redis_keys.price(symbol) for symbol in symbols])
         _circuit.works()
     except redis.RedisError as error:
         _circuit.failed(error)

@@ -12,13 +12,13 @@ import msgspec
 import redis
 
 from exchange import ids
+from exchange.base import redis_keys
 from exchange.database import own_connection, transaction
 from exchange.events import outbox
 from exchange.events.poke import poke
 from exchange.events.topics import ACCOUNTS
 from exchange.members.models import User
 from exchange.redis import Circuit, client
-from matching import feed
 from matching.core.scale import minor_text
 from trading import ledger
 from trading.models import Account, Asset, Transaction
@@ -115,7 +115,7 @@ def tell(user_ids: Sequence[str]) -> None:
     """Those who follow these users' balances; they see it at their next look if Redis is away."""
     if not _circuit.away():
         try:
-            client().publish(feed.USERS, msgspec.json.encode(user_ids))
+            client().publish(redis_keys.USERS, msgspec.json.encode(user_ids))
             _circuit.works()
         except redis.RedisError as error:
             _circuit.failed(error)

@@ -12,12 +12,12 @@ import structlog
 from celery import shared_task
 
 from exchange import partitions
+from exchange.base import redis_keys
 from exchange.database import connect, own_connection
 from exchange.env import env
 from exchange.redis import client
 from exchange.redis import connect as redis_client
 from matching import stream
-from matching.snapshot import heartbeat_key
 from trading import cancelling, ledger_seal
 from trading.catalog import catalog
 from trading.dispatch import Dispatcher
@@ -45,7 +45,7 @@ def sweep() -> int:
     """
     found = _lost.find()
     try:
-        found = {group: lost for group, lost in found.items() if client().exists(heartbeat_key(group))}
+        found = {group: lost for group, lost in found.items() if client().exists(redis_keys.matcher(group))}
         if found:
             stream.send(client(), found)
     except redis.RedisError as error:

@@ -14,9 +14,10 @@ import structlog
 from celery import shared_task
 
 from exchange import metrics
+from exchange.base import redis_keys
 from exchange.database import connect
 from exchange.events import cluster, kafka, retention, selectors
-from exchange.events.poke import ALIVE_KEY, POKED, TASK, enabled
+from exchange.events.poke import POKED, TASK, enabled
 from exchange.events.relay import BATCH, Relay
 from exchange.events.sender import Sender
 from exchange.redis import Circuit, client
@@ -88,7 +89,7 @@ class Runner:
             if time.monotonic() > self._beat_at:
                 self._beat_at = time.monotonic() + BEAT_SECONDS
                 alive = {"timestamp": now_text(), "kafka": not self._relay.away}
-                client().set(ALIVE_KEY, msgspec.json.encode(alive), ex=ALIVE_SECONDS)
+                client().set(redis_keys.RELAY_ALIVE, msgspec.json.encode(alive), ex=ALIVE_SECONDS)
         except redis.RedisError as error:
             self._circuit.failed(error)
         else:

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from exchange import health, partitions, queues
 from exchange.approvals.models import Approval
+from exchange.base import redis_keys
 from exchange.env import env
 from exchange.events import lag
 from exchange.events import selectors as outbox
@@ -221,7 +222,7 @@ def _consumers(found: Overview) -> None:
 def _prices(found: Overview) -> None:
     symbols = list(Instrument.objects.order_by("symbol").values_list("symbol", flat=True))
     try:
-        texts = client().mget([publisher.key(symbol) for symbol in symbols]) if symbols else []
+        texts = client().mget([redis_keys.price(symbol) for symbol in symbols]) if symbols else []
     except redis.RedisError:
         found.sections["prices"] = None
         return

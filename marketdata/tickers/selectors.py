@@ -14,13 +14,12 @@ import msgspec
 import redis
 from django.db import connection
 
+from exchange.base import redis_keys
 from exchange.redis import Circuit, client
 from marketdata.candles.statistics import Statistics, statistics
 from marketdata.markets import Market, markets
-from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
 from marketdata.text import plain, plain_or_none
-from matching.stream import TOPS
 
 KEEP_SECONDS = 0.5
 
@@ -105,8 +104,8 @@ def _from_redis(known: list[Market]) -> tuple[dict[int, Top] | None, dict[int, P
     if not known or _circuit.away():
         return None, {}
     pipe = client().pipeline(transaction=False)
-    pipe.hgetall(TOPS)
-    pipe.mget([publisher.key(market.symbol) for market in known])
+    pipe.hgetall(redis_keys.TOPS)
+    pipe.mget([redis_keys.price(market.symbol) for market in known])
     try:
         in_ticks, bodies = pipe.execute()
     except redis.RedisError as error:

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from exchange.audit import log as audit
+from exchange.base.redis_keys import RELAY_ALIVE
 from exchange.env import env
 from exchange.events import cluster, kafka, poke, schema, tasks, topics
 from exchange.events.models import OutboxEvent
@@ -58,7 +59,7 @@ def test_what_happens_is_on_the_topics_as_the_schemas_have_it(desk: Desk) -> Non
     for topic, key in {(each.topic, each.key) for each in written}:
         of_key = [json.loads(each.message) for each in written if (each.topic, each.key) == (topic, key)]
         assert [each.envelope for each in seen if (each.topic, each.key) == (topic, key)] == of_key
-    while not json.loads(client().get(poke.ALIVE_KEY) or "{}").get("kafka"):  # told once a second
+    while not json.loads(client().get(RELAY_ALIVE) or "{}").get("kafka"):  # told once a second
         tasks.relay()
         assert time.monotonic() < deadline
     reader.close()

@@ -24,6 +24,7 @@ from django.urls import reverse
 
 import exchange.redis
 from exchange import ids
+from exchange.base import redis_keys
 from exchange.embedded.stack import PROJECT
 from exchange.events import event, handled, schema
 from exchange.events.event import Event, Poison
@@ -278,7 +279,7 @@ def test_one_who_trades_all_day_gets_a_digest(user: User, smtp: MailServer) -> N
 @lasting
 def test_the_feed_is_told_after_the_commit_and_not_without_one(user: User) -> None:
     with exchange.redis.connect(socket_timeout=PATIENCE).pubsub(ignore_subscribe_messages=True) as heard:
-        heard.subscribe(feed.CHANNEL)
+        heard.subscribe(redis_keys.NOTIFICATIONS)
         heard.get_message(timeout=PATIENCE)
         with transaction.atomic():
             handlers.orders([order(user, "FILLED")])
