@@ -19,12 +19,11 @@ from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import extend_schema
 
+from exchange.base import redis_keys
 from exchange.base.http.openapi import answers
 from exchange.base.redis import client
 from exchange.platform.events import wakeup
 from exchange.platform.rest.view import ApiView, answer
-from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
-from marketdata.stream import ALIVE_KEY
 from trading.settlement.group_settlement import LOCK_CLASS
 
 log = structlog.get_logger(__name__)
@@ -89,16 +88,16 @@ class Readiness(msgspec.Struct):
 def survey() -> Survey:
     """Ask everybody; never raises for somebody who is away."""
     rows = _groups()
-    beats = _beats([f"matcher:{name}" for name, *_ in rows or []])
+    beats = _beats([redis_keys.matcher(name) for name, *_ in rows or []])
     matchers = []
     for name, epoch, sequence, updated_at, locked in rows or []:
-        beat = None if beats is None else beats.get(f"matcher:{name}")
+        beat = None if beats is None else beats.get(redis_keys.matcher(name))
         alive = locked if beats is None else beat is not None
         if beat is not None:
             epoch, sequence = beat.epoch, max(sequence, beat.sequence)
             updated_at = beat.timestamp
         matchers.append(Matcher(name, alive, epoch, sequence, updated_at))
-    stream, prices = (_alive(beats, key) for key in (ALIVE_KEY, PRICES_KEY))
+    stream, prices = (_alive(beats, key) for key in (redis_keys.STREAM_ALIVE, redis_keys.PRICES_ALIVE))
     return Survey(rows is not None, beats is not None, stream, prices, matchers, _events(beats))
 
 
@@ -123,9 +122,9 @@ def _alive(beats: dict[str, Beat] | None, key: str) -> State:
 def _events(beats: dict[str, Beat] | None) -> dict[str, State]:
     if not wakeup.enabled:
         return {}
-    relay = None if beats is None else beats.get(wakeup.ALIVE_KEY)
+    relay = None if beats is None else beats.get(redis_keys.RELAY_ALIVE)
     return {
-        "relay": _alive(beats, wakeup.ALIVE_KEY),
+        "relay": _alive(beats, redis_keys.RELAY_ALIVE),
         "kafka": "unknown" if relay is None else _state(relay.kafka),
     }
 
@@ -143,7 +142,7 @@ def _groups() -> list[tuple[str, int, int, datetime | None, bool]] | None:
 
 def _beats(keys: list[str]) -> dict[str, Beat] | None:
     """The heartbeats there are. None: Redis is away."""
-    keys = [*keys, ALIVE_KEY, PRICES_KEY, wakeup.ALIVE_KEY]
+    keys = [*keys, redis_keys.STREAM_ALIVE, redis_keys.PRICES_ALIVE, redis_keys.RELAY_ALIVE]
     try:
         values = client().mget(keys)
     except redis.RedisError:

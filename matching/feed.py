@@ -13,11 +13,8 @@ from __future__ import annotations
 import msgspec
 from redis.client import Pipeline
 
+from exchange.base import redis_keys
 from matching.order_view import OrderNote
-
-CHANNEL = "feed:"
-PATTERN = f"{CHANNEL}*"
-USERS = "users"  # a JSON list of user ids: their balances changed by no order
 
 Levels = list[tuple[int, int]]
 
@@ -68,4 +65,4 @@ decode = msgspec.msgpack.Decoder(Batch).decode
 
 def publish(pipe: Pipeline, batch: Batch) -> None:
     """Queue `batch` on a pipeline."""
-    pipe.publish(CHANNEL + batch.group, encode(batch))
+    pipe.publish(redis_keys.feed(batch.group), encode(batch))

@@ -15,19 +15,15 @@ from typing import Any
 import msgspec
 import redis
 
+from exchange.base import redis_keys
 from exchange.base.times import now_text
 from matching import feed
 from matching.core.engine import Engine
 from matching.core.scale import InstrumentScale
-from matching.stream import TOPS
 
 DEPTH = 500
 HEARTBEAT_SECONDS = 5
 SNAPSHOT_SECONDS = 1.0
-
-
-def heartbeat_key(group: str) -> str:
-    return f"matcher:{group}"
 
 
 @dataclass
@@ -55,12 +51,12 @@ class SnapshotWriter:
                 "bids": _levels(bids, scale),
                 "asks": _levels(asks, scale),
             }
-            pipe.set(f"book:{symbol}", msgspec.json.encode(book))
+            pipe.set(redis_keys.book(symbol), msgspec.json.encode(book))
             tops[str(instrument)] = self.top(engine, instrument)
         if tops:
-            pipe.hset(TOPS, mapping=tops)
+            pipe.hset(redis_keys.TOPS, mapping=tops)
         beat = {"epoch": self.epoch, "sequence": sequence, "timestamp": timestamp}
-        pipe.set(heartbeat_key(self.group), msgspec.json.encode(beat), ex=HEARTBEAT_SECONDS)
+        pipe.set(redis_keys.matcher(self.group), msgspec.json.encode(beat), ex=HEARTBEAT_SECONDS)
         feed.publish(pipe, feed.Batch(self.group, self.epoch, sequence, sequence, timestamp))
         pipe.execute()
 

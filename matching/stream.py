@@ -14,21 +14,17 @@ from typing import Any
 import redis
 from redis.client import Pipeline
 
+from exchange.base import redis_keys
 from matching.codec import Envelope, Reply, decode_envelopes, encode
 
 ENTRIES_PER_READ = 4
-TOPS = "tops"
-
-
-def stream_key(group: str) -> str:
-    return f"commands:{group}"
 
 
 def send(client: redis.Redis, envelopes: Mapping[str, list[Envelope]]) -> None:
     """Append one entry to each group's stream. Raises redis.RedisError; then nothing may be assumed."""
     pipe = client.pipeline(transaction=False)
     for group, batch in envelopes.items():
-        pipe.xadd(stream_key(group), {b"c": encode(batch)})
+        pipe.xadd(redis_keys.commands(group), {b"c": encode(batch)})
     pipe.execute()
 
 
@@ -37,7 +33,7 @@ class CommandStream:
 
     def __init__(self, client: redis.Redis, group: str) -> None:
         self._client = client
-        self._key = stream_key(group)
+        self._key = redis_keys.commands(group)
 
     def read(self, after: str, block_ms: int) -> tuple[str, list[Envelope]]:
         """What came after position `after`, and the new position; waits up to `block_ms` for something to
@@ -71,12 +67,12 @@ def publish(pipe: Pipeline, replies: Iterable[tuple[str, Reply]], tops: Mapping[
     for channel, batch in by_channel.items():
         pipe.publish(channel, encode(batch))
     if tops:
-        pipe.hset(TOPS, mapping={str(instrument): top for instrument, top in tops.items()})
+        pipe.hset(redis_keys.TOPS, mapping={str(instrument): top for instrument, top in tops.items()})
 
 
 def read_tops(client: redis.Redis, instruments: list[int]) -> dict[int, tuple[int, int]]:
     """Best bid and ask in ticks (0 where a side is empty) of each instrument that is known."""
-    values: Any = client.hmget(TOPS, [str(instrument) for instrument in instruments])
+    values: Any = client.hmget(redis_keys.TOPS, [str(instrument) for instrument in instruments])
     found = {}
     for instrument, value in zip(instruments, values, strict=True):
         if value is not None:

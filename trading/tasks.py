@@ -11,13 +11,12 @@ import redis
 import structlog
 from celery import shared_task
 
-from exchange.base import partitions
+from exchange.base import partitions, redis_keys
 from exchange.base.database import connect, own_connection
 from exchange.base.env import env
 from exchange.base.redis import client
 from exchange.base.redis import connect as redis_client
 from matching import stream
-from matching.snapshot import heartbeat_key
 from trading.ledger import seal
 from trading.models.partitions import TABLES
 from trading.orders import forced_cancels
@@ -46,7 +45,7 @@ def sweep() -> int:
     """
     found = _lost.find()
     try:
-        found = {group: lost for group, lost in found.items() if client().exists(heartbeat_key(group))}
+        found = {group: lost for group, lost in found.items() if client().exists(redis_keys.matcher(group))}
         if found:
             stream.send(client(), found)
     except redis.RedisError as error:

@@ -31,14 +31,14 @@ _MINUTE = timedelta(minutes=1)
 _ORDERS = """
     SELECT span.at, u.institution_id::text, count(*)
       FROM unnest(%s::timestamptz[], %s::uuid[], %s::uuid[]) AS span (at, low, high)
-      JOIN trading_order o ON o.id >= span.low AND o.id < span.high
+      JOIN read_order o ON o.id >= span.low AND o.id < span.high
       JOIN members_user u ON u.id = o.user_id
      GROUP BY 1, 2"""
 _TRADES = """
     SELECT span.at, t.instrument_id, b.institution_id::text, s.institution_id::text, count(*),
            sum(t.price * t.quantity), sum(t.buyer_fee), sum(t.seller_fee)
       FROM unnest(%s::timestamptz[], %s::uuid[], %s::uuid[]) AS span (at, low, high)
-      JOIN trading_trade t ON t.id >= span.low AND t.id < span.high
+      JOIN read_trade t ON t.id >= span.low AND t.id < span.high
       JOIN members_user b ON b.id = t.buyer_id
       JOIN members_user s ON s.id = t.seller_id
      GROUP BY 1, 2, 3, 4"""

@@ -22,13 +22,13 @@ from django.utils.translation import gettext as _
 
 from exchange import health
 from exchange.backoffice.activity import Minute, Traded
+from exchange.base import redis_keys
 from exchange.base.redis import client
 from exchange.operations.event_dispatch import HANDLERS
 from exchange.platform.events import lag, wakeup
 from marketdata.models import Price
 from marketdata.orderbook.queries import BookView, book
 from matching.models import Checkpoint
-from matching.stream import stream_key
 from risk.models import Case
 from risk.models.cases import UNDER_WAY, Severity
 from trading.models import Account, Instrument
@@ -248,7 +248,7 @@ def workers(survey: health.Survey) -> list[Worker]:
 def _waiting(group: str, position: str) -> tuple[int | None, float | None]:
     """Entries of the group's stream that its checkpoint does not cover, and how long the oldest has been there."""
     try:
-        entries: Any = client().xrange(stream_key(group), f"({position}", "+", count=MOST_WAITING)
+        entries: Any = client().xrange(redis_keys.commands(group), f"({position}", "+", count=MOST_WAITING)
     except redis.RedisError:
         return None, None
     if not entries:

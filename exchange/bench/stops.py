@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import redis
 
+from exchange.base import redis_keys
 from exchange.bench import database, usage
 from exchange.bench.driver import drive
 from exchange.bench.place import Place
@@ -43,7 +44,6 @@ TRADERS = 8
 P50_MS, P99_MS = 100.0, 200.0
 COST_RATIO = 2.0
 PATIENCE = 120.0
-BUILT = "stops:built"
 TAKEN = '"status":20'  # 202 too: a matcher that is late comes to it, and we wait for that
 METRIC = "exchange_stops_check_seconds"
 
@@ -70,7 +70,7 @@ def run(bench: Bench, each: int, progress: Callable[[str], None]) -> Result:
         watch.event("measured")
         cpu = watch.cpu(time.process_time() - began, len(first) / 1000)
         progress("the same while all stops are read from PostgreSQL anew")
-        client.delete(BUILT)
+        client.delete(redis_keys.STOPS_BUILT)
         second = _tick(ticker, bench.seconds)
         _wait(lambda: not _unanswered(place, ticker), "the last triggers")
         progress("Redis is emptied")
@@ -178,7 +178,7 @@ def _measured(place: Place) -> tuple[float, int]:
 def _rebuild_seconds(client: redis.Redis, placed: int) -> float:
     client.flushall()
     started = time.monotonic()
-    _wait(lambda: client.scard(BUILT) >= len(SYMBOLS), "the stops to be read anew")
+    _wait(lambda: client.scard(redis_keys.STOPS_BUILT) >= len(SYMBOLS), "the stops to be read anew")
     assert _listed(client) <= placed
     return time.monotonic() - started
 
@@ -188,7 +188,7 @@ def _wait_listed(client: redis.Redis, placed: int) -> None:
 
 
 def _listed(client: redis.Redis) -> int:
-    return sum(client.zcard(f"stops:{symbol}:{side}") for symbol in SYMBOLS for side in ("BUY", "SELL"))
+    return sum(client.zcard(redis_keys.stops(symbol, side)) for symbol in SYMBOLS for side in ("BUY", "SELL"))
 
 
 def _unanswered(place: Place, ticker: Ticker) -> int:

@@ -12,12 +12,11 @@ from typing import Any
 import redis
 from celery import Celery
 
+from exchange.base import redis_keys
 from exchange.bench.orders import MIDDLE, STOP_STEP, Steps
 from matching.codec import decode_envelopes
 from matching.core.commands import Trigger
-from matching.stream import stream_key
 
-PRICES, MOVED, POKED = "stops:price", "stops:moved", "stops:poked"
 POKED_MS, POKE_EXPIRES = 1000, 2.0  # as the price process has them
 LEVELS_A_TICK = 3  # whose stops one tick lets go
 QUIET_TICKS = STOP_STEP // 2  # around the middle, where no stop is
@@ -57,9 +56,9 @@ class Ticker:
     def _publish(self, symbol: str, price: int) -> None:
         self.sent[symbol, price] = time.perf_counter()
         pipe = self._client.pipeline(transaction=False)
-        pipe.hset(PRICES, symbol, f"{price * self._markets[symbol].tick:f}")
-        pipe.sadd(MOVED, symbol)
-        pipe.set(POKED, 1, nx=True, px=POKED_MS)
+        pipe.hset(redis_keys.STOP_PRICES, symbol, f"{price * self._markets[symbol].tick:f}")
+        pipe.sadd(redis_keys.STOPS_MOVED, symbol)
+        pipe.set(redis_keys.STOPS_POKED, 1, nx=True, px=POKED_MS)
         if pipe.execute()[-1]:
             self._send_task(
                 "trading.check_stops",
@@ -79,7 +78,7 @@ class Triggers:
         self._symbols = symbols
         self._client = redis.Redis.from_url(redis_url)
         now = f"{int(time.time() * 1000)}-0"
-        self._after: dict[Any, Any] = {stream_key(group): now for group in groups}
+        self._after: dict[Any, Any] = {redis_keys.commands(group): now for group in groups}
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from exchange import health
-from exchange.base import celery_queues, partitions
+from exchange.base import celery_queues, partitions, redis_keys
 from exchange.base.env import env
 from exchange.base.redis import client
 from exchange.base.times import rfc3339
@@ -40,14 +40,14 @@ OVERDUE = timedelta(hours=12)  # after a day's end it should be closed, where da
 _WAITING = """
     SELECT grp, count(*), extract(epoch FROM now() - min(created_at))::text FROM (
         SELECT instrument.group_id AS grp, placed.created_at
-          FROM trading_order placed JOIN trading_instrument instrument ON instrument.id = placed.instrument_id
-         WHERE placed.closed_at IS NULL AND placed.status = 'PENDING'
-        UNION ALL SELECT "group", created_at FROM trading_pendingcommand) AS waiting
+          FROM read_open_order placed JOIN read_instrument instrument ON instrument.id = placed.instrument_id
+         WHERE placed.status = 'PENDING'
+        UNION ALL SELECT group_id, created_at FROM read_pending_command) AS waiting
      GROUP BY grp"""
 _OPEN_ORDERS = """
     SELECT instrument.group_id, count(*)
-      FROM trading_order placed JOIN trading_instrument instrument ON instrument.id = placed.instrument_id
-     WHERE placed.closed_at IS NULL GROUP BY 1"""
+      FROM read_open_order placed JOIN read_instrument instrument ON instrument.id = placed.instrument_id
+     GROUP BY 1"""
 _UNSEALED = """
     SELECT count(*), coalesce(extract(epoch FROM now() - min(record.at)), 0)::text
       FROM audit_unsealed unsealed JOIN audit_record record ON record.id = unsealed.record"""
@@ -222,7 +222,7 @@ def _consumers(found: Overview) -> None:
 def _prices(found: Overview) -> None:
     symbols = list(Instrument.objects.order_by("symbol").values_list("symbol", flat=True))
     try:
-        texts = client().mget([publisher.key(symbol) for symbol in symbols]) if symbols else []
+        texts = client().mget([redis_keys.price(symbol) for symbol in symbols]) if symbols else []
     except redis.RedisError:
         found.sections["prices"] = None
         return

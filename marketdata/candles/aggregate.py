@@ -30,10 +30,10 @@ STALE = timedelta(hours=1)
 
 _NEWS = """
     SELECT i.id, c.checked_at, coalesce(t.number, 0) > coalesce(c.number, 0)
-      FROM trading_instrument i
+      FROM read_instrument i
       LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id
       LEFT JOIN LATERAL (
-           SELECT number FROM trading_trade WHERE instrument_id = i.id AND id >= %s
+           SELECT number FROM read_trade WHERE instrument_id = i.id AND id >= %s
             ORDER BY number DESC LIMIT 1) t ON true"""
 
 _NEW_CURSORS = """
@@ -55,7 +55,7 @@ _COUNT = f"""
          WHERE instrument_id = ANY (%(instruments)s) ORDER BY instrument_id FOR UPDATE SKIP LOCKED),
     trade AS MATERIALIZED (
         SELECT t.* FROM cursor CROSS JOIN LATERAL (
-            SELECT instrument_id, number, price, quantity, executed_at FROM trading_trade
+            SELECT instrument_id, number, price, quantity, executed_at FROM read_trade
              WHERE instrument_id = cursor.instrument_id AND number > cursor.number AND id >= %(floor)s
              ORDER BY number LIMIT %(limit)s) AS t),
     news AS MATERIALIZED (

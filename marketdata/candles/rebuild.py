@@ -21,7 +21,7 @@ _LOCK = "SELECT FROM marketdata_candlecursor WHERE instrument_id = %s FOR UPDATE
 _DIFFERENCES = f"""
     CREATE TEMPORARY TABLE candle_difference ON COMMIT DROP AS
     WITH trade AS (
-        SELECT t.* FROM trading_trade t JOIN marketdata_candlecursor c USING (instrument_id)
+        SELECT t.* FROM read_trade t JOIN marketdata_candlecursor c USING (instrument_id)
          WHERE instrument_id = %(instrument)s AND t.number <= c.number),
     minute AS (
         SELECT instrument_id, minute, {MERGED} FROM (
@@ -37,7 +37,7 @@ _DIFFERENCES = f"""
            IS DISTINCT FROM ({", ".join(f"is_there.{name}" for name in COLUMNS.split(", "))})"""
 
 _TRADES = """
-    SELECT c.number, (SELECT count(*) FROM trading_trade t
+    SELECT c.number, (SELECT count(*) FROM read_trade t
                        WHERE t.instrument_id = c.instrument_id AND t.number <= c.number)
       FROM marketdata_candlecursor c WHERE c.instrument_id = %s"""
 
@@ -57,7 +57,7 @@ _WRITE = f"""
 
 _LOOK_AT_ALL = """
     UPDATE marketdata_candlecursor c SET checked_at = %s,
-           price = (SELECT t.price FROM trading_trade t WHERE t.instrument_id = c.instrument_id AND t.number = c.number)
+           price = (SELECT t.price FROM read_trade t WHERE t.instrument_id = c.instrument_id AND t.number = c.number)
      WHERE c.instrument_id = %s"""
 
 

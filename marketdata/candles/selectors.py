@@ -38,7 +38,7 @@ class Candle:
 
 _CURSOR = """
     SELECT i.id, coalesce(c.number, 0), c.checked_at
-      FROM trading_instrument i LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id
+      FROM read_instrument i LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id
      WHERE i.symbol = %s"""
 
 # The number that was read before is a lower bound of the cursor's: it makes the plan, the cursor the result.
@@ -47,7 +47,7 @@ _CANDLES = f"""
         SELECT coalesce(max(number), 0) AS number FROM marketdata_candlecursor WHERE instrument_id = %(instrument)s),
     fresh AS MATERIALIZED (
         SELECT date_bin(%(width)s, executed_at, %(epoch)s) AS start, {OF_TRADE}
-          FROM trading_trade
+          FROM read_trade
          WHERE instrument_id = %(instrument)s AND number > %(number)s AND id >= %(floor)s
            AND number > (SELECT number FROM cursor)),
     stored AS (

@@ -26,7 +26,7 @@ _percent = Context(prec=60)
 
 _STATISTICS = f"""
     WITH chosen AS MATERIALIZED (
-        SELECT id, symbol FROM trading_instrument
+        SELECT id, symbol FROM read_instrument
          WHERE %(instruments)s::bigint[] IS NULL OR id = ANY (%(instruments)s::bigint[])),
     piece AS (
         SELECT instrument_id, {COLUMNS} FROM marketdata_candle

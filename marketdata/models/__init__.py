@@ -1,4 +1,4 @@
-"""What market data keeps in PostgreSQL. The trading tables it reads are trading's: by plain SQL."""
+"""What market data keeps in PostgreSQL. Trading is read by plain SQL, from its read views."""
 
 from marketdata.models.candles import Candle, CandleCursor, DepthSnapshot, Interval
 from marketdata.models.prices import Price

@@ -1,4 +1,4 @@
-"""What market data knows of a market, read from trading's tables by plain SQL."""
+"""What market data knows of a market, read from trading's views by plain SQL."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from decimal import Decimal
 from django.db import connection
 
 _MARKETS = """
-    SELECT i.id, i.symbol, b.code, q.code, i.tick_size, i.lot_size, i.status
-      FROM trading_instrument i JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id"""
+    SELECT id, symbol, base, quote, tick_size, lot_size, status FROM read_market"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +25,13 @@ class Market:
 def markets() -> list[Market]:
     """All there are, by symbol."""
     with connection.cursor() as cursor:
-        cursor.execute(f"{_MARKETS} ORDER BY i.symbol")
+        cursor.execute(f"{_MARKETS} ORDER BY symbol")
         return [Market(*row) for row in cursor.fetchall()]
 
 
 def market(symbol: str) -> Market | None:
     """By its symbol, as BTC/USDT or BTC-USDT."""
     with connection.cursor() as cursor:
-        cursor.execute(f"{_MARKETS} WHERE i.symbol = %s", [symbol.replace("-", "/")])
+        cursor.execute(f"{_MARKETS} WHERE symbol = %s", [symbol.replace("-", "/")])
         row = cursor.fetchone()
     return None if row is None else Market(*row)

@@ -2,8 +2,8 @@
 orders.
 
 A snapshot is at most a second old while its matcher runs. What is answered is kept as ready bytes for a
-moment, so a thousand readers a second cost ten looks at Redis. The trading tables are read by plain SQL,
-because market data does not import trading.
+moment, so a thousand readers a second cost ten looks at Redis. Trading is read by plain SQL from its read views,
+because market data does not import it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import redis
 from django.db import connection
 from msgspec import Meta
 
+from exchange.base import redis_keys
 from exchange.base.bounded_cache import Recent
 from exchange.base.redis import Circuit, client
 from exchange.base.times import now_text
@@ -26,10 +27,10 @@ KEEP_FROM_DATABASE_SECONDS = 1.0
 
 _INSTRUMENT = """
     SELECT id, scale(trim_scale(tick_size)), scale(trim_scale(lot_size))
-      FROM trading_instrument WHERE symbol = %s"""
+      FROM read_instrument WHERE symbol = %s"""
 _LEVELS = """
-    SELECT round(price, %s)::text, round(sum(remaining_quantity), %s)::text FROM trading_order
-     WHERE instrument_id = %s AND side = %s AND closed_at IS NULL AND status IN ('OPEN', 'PARTIALLY_FILLED')
+    SELECT round(price, %s)::text, round(sum(displayed_quantity), %s)::text FROM read_book_level
+     WHERE instrument_id = %s AND side = %s
      GROUP BY price ORDER BY price {order} LIMIT {depth}"""
 _BIDS = _LEVELS.format(order="DESC", depth=DEPTH)
 _ASKS = _LEVELS.format(order="ASC", depth=DEPTH)
@@ -96,7 +97,7 @@ def _snapshot(symbol: str) -> bytes | None:
     if _circuit.away():
         return None
     try:
-        found: Any = client().get(f"book:{symbol}")
+        found: Any = client().get(redis_keys.book(symbol))
     except redis.RedisError as error:
         _circuit.failed(error)
         return None

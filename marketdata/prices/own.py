@@ -17,6 +17,7 @@ import psycopg
 import redis
 import structlog
 
+from exchange.base import redis_keys
 from exchange.base.redis import RETRY_AFTER, cancelled, connect_async
 from marketdata.prices.board import Board
 from marketdata.prices.quotes import Quote
@@ -60,7 +61,7 @@ class OwnTrades:
     async def _listen(self, client: redis.asyncio.Redis) -> None:
         """Returns when nobody has said anything for a while."""
         async with client.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.psubscribe(feed.PATTERN)
+            await channel.psubscribe(redis_keys.FEED_PATTERN)
             heard_at = time.monotonic()
             while time.monotonic() - heard_at < SILENCE and not cancelled():
                 message = await channel.get_message(timeout=SILENCE)

@@ -21,23 +21,17 @@ from collections.abc import Collection
 import msgspec
 import redis
 
+from exchange.base import redis_keys
 from exchange.base.redis import Circuit, connect_async
 from exchange.base.times import now_text
 from marketdata.prices.board import News
 
-CHANNEL = "prices"
-ALIVE_KEY = "prices:alive"  # read by exchange.health
 ALIVE_SECONDS = 5
 KEEP = 10
-STOP_PRICES, MOVED, POKED = "stops:price", "stops:moved", "stops:poked"
 STOP_PRICES_SECONDS = 5
 POKED_MILLISECONDS = 1000
 
 _encode = msgspec.json.Encoder().encode
-
-
-def key(symbol: str) -> str:
-    return f"price:{symbol}"
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -60,18 +54,21 @@ class Publisher:
             return False, False
         pipe = self._redis.pipeline(transaction=False)
         if self._first:
-            pipe.delete(STOP_PRICES)  # of a process before this one, whose prices nobody knows the age of
+            # Those of a process before this one: nobody knows the age of its prices.
+            pipe.delete(redis_keys.STOP_PRICES)
         for each in news:
             _queue(pipe, each)
-        pipe.expire(STOP_PRICES, STOP_PRICES_SECONDS)
+        pipe.expire(redis_keys.STOP_PRICES, STOP_PRICES_SECONDS)
         moved = [each.listed.symbol for each in news if each.moved]
         for symbol in moved:
-            pipe.zcard(f"stops:{symbol}:BUY")
-            pipe.zcard(f"stops:{symbol}:SELL")
+            pipe.zcard(redis_keys.stops(symbol, "BUY"))
+            pipe.zcard(redis_keys.stops(symbol, "SELL"))
         try:
             answers = await pipe.execute()
             stops = sum(answers[len(answers) - 2 * len(moved) :])
-            poke = bool(stops and await self._redis.set(POKED, 1, nx=True, px=POKED_MILLISECONDS))
+            poke = bool(
+                stops and await self._redis.set(redis_keys.STOPS_POKED, 1, nx=True, px=POKED_MILLISECONDS)
+            )
         except redis.RedisError as error:
             self._circuit.failed(error)
             return False, False
@@ -84,7 +81,7 @@ class Publisher:
             return
         alive = _encode({"timestamp": now_text(), "instruments": instruments})
         try:
-            await self._redis.set(ALIVE_KEY, alive, ex=ALIVE_SECONDS)
+            await self._redis.set(redis_keys.PRICES_ALIVE, alive, ex=ALIVE_SECONDS)
         except redis.RedisError as error:
             self._circuit.failed(error)
         else:
@@ -97,14 +94,14 @@ class Publisher:
 def _queue(pipe: redis.asyncio.client.Pipeline, news: News) -> None:
     symbol = news.listed.symbol
     if news.view is None:
-        pipe.delete(key(symbol))
+        pipe.delete(redis_keys.price(symbol))
     else:
         source, (price, timestamp), stale = news.view
         message = _encode(Price(symbol, price, source, timestamp, stale))
-        pipe.set(key(symbol), message, ex=KEEP)
-        pipe.publish(CHANNEL, message)
+        pipe.set(redis_keys.price(symbol), message, ex=KEEP)
+        pipe.publish(redis_keys.PRICES, message)
     if news.stop_price is None:
-        pipe.hdel(STOP_PRICES, symbol)
+        pipe.hdel(redis_keys.STOP_PRICES, symbol)
     else:
-        pipe.hset(STOP_PRICES, symbol, news.stop_price)
-        pipe.sadd(MOVED, symbol)
+        pipe.hset(redis_keys.STOP_PRICES, symbol, news.stop_price)
+        pipe.sadd(redis_keys.STOPS_MOVED, symbol)

@@ -2,8 +2,8 @@
 changed.
 
 All of it runs on one thread with one connection of its own, so that the event loop never waits. After an
-error the connection is made anew. The trading tables are read by plain SQL, because market data does not
-import trading.
+error the connection is made anew. Trading is read by plain SQL from its read views, because market data does
+not import it.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from marketdata.prices.quotes import Quote
 T = TypeVar("T")
 
 _INSTRUMENTS = """
-    SELECT id, symbol, group_id, upper(trim(market_symbol)), trigger_source = 'MARKET'
-      FROM trading_instrument WHERE group_id IS NOT NULL ORDER BY id"""
+    SELECT id, symbol, group_id, upper(trim(outside_symbol)), trigger_source = 'MARKET'
+      FROM read_instrument WHERE group_id IS NOT NULL ORDER BY id"""
 _LAST_TRADES = """
     SELECT wanted, number, price, executed_at
       FROM unnest(%s::bigint[]) AS wanted CROSS JOIN LATERAL (
-           SELECT number, price, executed_at FROM trading_trade
+           SELECT number, price, executed_at FROM read_trade
             WHERE instrument_id = wanted ORDER BY number DESC LIMIT 1) AS last"""
 _SAVE = """
     INSERT INTO marketdata_price (instrument_id, price, source, stale, priced_at)
     SELECT id, %(price)s::numeric, %(source)s, %(stale)s, %(priced_at)s::timestamptz
-      FROM trading_instrument WHERE id = %(instrument)s
+      FROM read_instrument WHERE id = %(instrument)s
     ON CONFLICT (instrument_id) DO UPDATE
        SET price = excluded.price, source = excluded.source, stale = excluded.stale,
            priced_at = excluded.priced_at"""
 
 
 _BEFORE = """
-    SELECT instrument.id, symbol, price FROM trading_instrument AS instrument
+    SELECT instrument.id, symbol, price FROM read_instrument AS instrument
       LEFT JOIN marketdata_price ON instrument_id = instrument.id WHERE instrument.id = ANY (%s)"""
 _TELL = f"INSERT INTO {outbox.TABLE} ({outbox.COLUMNS}) VALUES (%s, %s, %s)"  # noqa: S608 - names are ours
 

@@ -13,5 +13,3 @@ messages say what changed; PostgreSQL and `book:{symbol}` say where to begin.
 """
 
 from __future__ import annotations
-
-ALIVE_KEY = "stream"  # in Redis while a stream process runs; read by exchange.health

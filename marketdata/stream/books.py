@@ -16,6 +16,7 @@ import msgspec
 import redis
 import redis.asyncio
 
+from exchange.base import redis_keys
 from exchange.base.times import now_text
 from marketdata.stream.chain import Chain
 from marketdata.stream.channel import Channel
@@ -101,7 +102,7 @@ class KeptBook:
 
     async def _load(self) -> None:
         try:
-            body = await self._client.get(f"book:{self.market.symbol}")
+            body = await self._client.get(redis_keys.book(self.market.symbol))
         except redis.RedisError:
             body = None  # the feed is of the same Redis, and says so
         finally:

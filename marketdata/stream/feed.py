@@ -19,9 +19,9 @@ import redis
 import redis.asyncio
 import structlog
 
+from exchange.base import redis_keys
 from exchange.base.redis import connect_async
 from exchange.platform.notifications import feed as notifications
-from marketdata.prices import publisher
 from marketdata.stream.chain import Chain, Link
 from marketdata.stream.routes import Routes
 from marketdata.stream.ticker import decode_note, decode_price
@@ -71,9 +71,9 @@ class Feed:
         """Returns when nothing was heard for so long that the connection may be dead."""
         client = connect_async()
         async with contextlib.aclosing(client), client.pubsub(ignore_subscribe_messages=True) as subscription:
-            await subscription.psubscribe(feed.PATTERN)
+            await subscription.psubscribe(redis_keys.FEED_PATTERN)
             await subscription.subscribe(
-                announce.CHANNEL, publisher.CHANNEL, feed.USERS, notifications.CHANNEL
+                announce.CHANNEL, redis_keys.PRICES, redis_keys.USERS, redis_keys.NOTIFICATIONS
             )
             self._routes.resume()
             loop_time = asyncio.get_running_loop().time
@@ -118,15 +118,15 @@ class Feed:
                 note = decode_note(data)
                 for ticker in routes.tickers.get(note.symbol, ()):
                     ticker.noted(note)
-            case publisher.CHANNEL if routes.tickers:
+            case redis_keys.PRICES if routes.tickers:
                 price = decode_price(data)
                 for ticker in routes.tickers.get(price.symbol, ()):
                     ticker.priced(price)
-            case notifications.CHANNEL if routes.notifications:
+            case redis_keys.NOTIFICATIONS if routes.notifications:
                 told = notifications.decode(data)
                 for channel_of_user in routes.notifications.get(told.user_id, ()):
                     channel_of_user.told(told.note)
-            case _ if channel == feed.USERS:
+            case redis_keys.USERS:
                 for user in decode_users(data):
                     for balances in routes.balances.get(user, ()):
                         balances.changed()

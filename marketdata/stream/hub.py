@@ -19,13 +19,13 @@ import redis
 import structlog
 from channels.db import database_sync_to_async
 
-from exchange.base import metrics
+from exchange.base import metrics, redis_keys
 from exchange.base.env import env
 from exchange.base.http.problems import Problem
 from exchange.base.redis import connect_async
 from exchange.base.times import now_text
 from exchange.platform.members.authentication import Member
-from marketdata.stream import ALIVE_KEY, keys
+from marketdata.stream import keys
 from marketdata.stream.books import Books
 from marketdata.stream.channel import Channel
 from marketdata.stream.connection import GOING_AWAY, Connection
@@ -229,7 +229,7 @@ class Hub:
     async def _sign_of_life(self) -> None:
         alive = msgspec.json.encode({"timestamp": now_text(), "connections": len(self._connections)})
         try:
-            await self._redis.set(ALIVE_KEY, alive, ex=ALIVE_SECONDS)
+            await self._redis.set(redis_keys.STREAM_ALIVE, alive, ex=ALIVE_SECONDS)
         except redis.RedisError as error:
             if self._redis_answers:
                 log.warning("redis is away", error=str(error))

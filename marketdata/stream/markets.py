@@ -1,4 +1,4 @@
-"""The markets there are, read from the trading tables, and the names of channels about them.
+"""The markets there are, read from trading's views, and the names of channels about them.
 
 A name that is not known lets the markets be read again, at most once a second, so that a new one is found
 without a restart.
@@ -25,8 +25,7 @@ USER_CHANNELS = ("user.orders", "user.trades", "user.balances", "user.notificati
 log = structlog.get_logger(__name__)
 
 _MARKETS = """
-    SELECT i.id, i.symbol, i.tick_size, i.lot_size, i.group_id, b.code, b.scale, q.code, q.scale
-      FROM trading_instrument i JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id"""
+    SELECT id, symbol, tick_size, lot_size, group_id, base, base_scale, quote, quote_scale FROM read_market"""
 _NAME = re.compile(r"(orderbook|trades|ticker|candles)\.([^\s./@-]+[-/][^\s./@-]+)(?:@(100ms)|\.(\w+))?")
 
 

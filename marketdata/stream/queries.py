@@ -1,4 +1,4 @@
-"""What channels begin with, read from the trading tables by plain SQL: market data does not import trading.
+"""What channels begin with, read from trading's views by plain SQL: market data does not import trading.
 
 Lists of trades look at the latest week first, which is few partitions, and only then at all. What belongs to a
 user comes with `Positions`, which say what of the feed it includes.
@@ -25,38 +25,36 @@ EARLIEST = UUID(int=0)
 EXACT_ENOUGH = Context(prec=60)  # to round a quotient once, and rightly
 
 _TRADES = """
-    SELECT id, number, price, quantity, is_buyer_maker, executed_at FROM trading_trade
+    SELECT id, number, price, quantity, is_buyer_maker, executed_at FROM read_trade
      WHERE instrument_id = %s AND id >= %s ORDER BY number DESC LIMIT %s"""
 
 # One row at least: the positions stand in each.
 _ORDERS = """
     SELECT c.positions, o.id, o.number, o.client_order_id, i.symbol, o.side, o.type, o.time_in_force, o.quantity,
            o.price, o.stop_price, o.trigger_price, o.filled_quantity, o.remaining_quantity, o.filled_notional,
-           o.fee, b.code, q.code, q.scale, o.status, o.reason
+           o.fee, i.base, i.quote, i.quote_scale, o.status, o.reason
       FROM (SELECT json_object_agg(group_id, sequence) AS positions FROM matching_checkpoint) AS c
-      LEFT JOIN (trading_order o JOIN trading_instrument i ON i.id = o.instrument_id
-            JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id)
-        ON o.user_id = %s AND o.closed_at IS NULL AND o.status <> 'PENDING'
+      LEFT JOIN (read_open_order o JOIN read_market i ON i.id = o.instrument_id)
+        ON o.user_id = %s AND o.status <> 'PENDING'
      ORDER BY o.id"""
 _USER_TRADES = """
-    SELECT c.positions, t.id, t.number, t.order_id, i.symbol, t.bought, t.price, t.quantity, t.fee, b.code, q.code,
+    SELECT c.positions, t.id, t.number, t.order_id, i.symbol, t.bought, t.price, t.quantity, t.fee, i.base, i.quote,
            t.is_buyer_maker, t.executed_at
       FROM (SELECT json_object_agg(group_id, sequence) AS positions FROM matching_checkpoint) AS c
       LEFT JOIN ((
             (SELECT id, number, instrument_id, buyer_order_id AS order_id, true AS bought, price, quantity,
-                    buyer_fee AS fee, is_buyer_maker, executed_at FROM trading_trade
+                    buyer_fee AS fee, is_buyer_maker, executed_at FROM read_trade
               WHERE buyer_id = %(user)s AND id >= %(since)s ORDER BY id DESC LIMIT %(limit)s)
              UNION ALL
             (SELECT id, number, instrument_id, seller_order_id, false, price, quantity, seller_fee,
-                    is_buyer_maker, executed_at FROM trading_trade
+                    is_buyer_maker, executed_at FROM read_trade
               WHERE seller_id = %(user)s AND id >= %(since)s ORDER BY id DESC LIMIT %(limit)s)
              ORDER BY id DESC LIMIT %(limit)s) AS t
-            JOIN trading_instrument i ON i.id = t.instrument_id
-            JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id) ON true
+            JOIN read_market i ON i.id = t.instrument_id) ON true
      ORDER BY t.id"""
 _BALANCES = """
-    SELECT a.user_id, s.code, a.available, a.held FROM trading_account a JOIN trading_asset s ON s.id = a.asset_id
-     WHERE a.kind = 'USER' AND a.user_id = ANY (%s::uuid[]) ORDER BY s.code"""
+    SELECT a.user_id, s.code, a.available, a.held FROM read_balance a JOIN read_asset s ON s.id = a.asset_id
+     WHERE a.user_id = ANY (%s::uuid[]) ORDER BY s.code"""
 
 Positions = dict[str, int]  # by group: the sequence up to which what was read includes everything
 

@@ -14,9 +14,9 @@ import msgspec
 import redis
 import redis.asyncio
 
+from exchange.base import redis_keys
 from exchange.base.decimals import plain_or_none
 from exchange.base.times import now_text
-from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
 from marketdata.stream.books import Books, KeptBook
 from marketdata.stream.chain import Chain
@@ -145,7 +145,7 @@ class TickerChannel(Channel):
     async def _load(self) -> None:
         symbol = self._market.symbol
         try:
-            note, price = await self._client.mget(announce.key(symbol), publisher.key(symbol))
+            note, price = await self._client.mget(announce.key(symbol), redis_keys.price(symbol))
         except redis.RedisError:
             note = price = None  # `lost` comes when Redis is back
         if note is not None:

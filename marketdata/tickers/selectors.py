@@ -14,24 +14,22 @@ import msgspec
 import redis
 from django.db import connection
 
+from exchange.base import redis_keys
 from exchange.base.decimals import plain, plain_or_none
 from exchange.base.redis import Circuit, client
 from marketdata.candles.statistics import Statistics, statistics
 from marketdata.models.markets import Market, markets
-from marketdata.prices import publisher
 from marketdata.prices.publisher import Price
-from matching.stream import TOPS
 
 KEEP_SECONDS = 0.5
 
 Top = tuple[Decimal | None, Decimal | None]  # bid and ask
 
 _BEST = """
-    (SELECT price FROM trading_order
-      WHERE instrument_id = i.id AND side = '{side}' AND closed_at IS NULL AND price IS NOT NULL
-        AND status IN ('OPEN', 'PARTIALLY_FILLED') ORDER BY price {order} LIMIT 1)"""
+    (SELECT price FROM read_book_level
+      WHERE instrument_id = i.id AND side = '{side}' AND price IS NOT NULL ORDER BY price {order} LIMIT 1)"""
 _BID, _ASK = _BEST.format(side="BUY", order="DESC"), _BEST.format(side="SELL", order="ASC")
-_TOPS = f"SELECT i.id, {_BID}, {_ASK} FROM trading_instrument i"  # noqa: S608
+_TOPS = f"SELECT i.id, {_BID}, {_ASK} FROM read_instrument i"  # noqa: S608
 
 
 class TickerView(msgspec.Struct):
@@ -106,8 +104,8 @@ def _from_redis(known: list[Market]) -> tuple[dict[int, Top] | None, dict[int, P
     if not known or _circuit.away():
         return None, {}
     pipe = client().pipeline(transaction=False)
-    pipe.hgetall(TOPS)
-    pipe.mget([publisher.key(market.symbol) for market in known])
+    pipe.hgetall(redis_keys.TOPS)
+    pipe.mget([redis_keys.price(market.symbol) for market in known])
     try:
         in_ticks, bodies = pipe.execute()
     except redis.RedisError as error:

@@ -1,4 +1,4 @@
-"""What risk keeps in PostgreSQL. The trading tables it reads are trading's: by plain SQL."""
+"""What risk keeps in PostgreSQL. Trading is read by plain SQL, from its read views."""
 
 from risk.models.cases import Alert, Case, CaseNote
 from risk.models.limits import Block, DeadMan, Limit, Revision

@@ -24,8 +24,8 @@ _EVERYBODY = """
     INSERT INTO risk_portfolio (user_id, due_at, currency, parts, unpriced, observations, tested, exceptions,
            concentrated, note)
     SELECT DISTINCT a.user_id, now(), '', '[]'::jsonb, '[]'::jsonb, 0, 0, 0, '', ''
-      FROM trading_account a LEFT JOIN risk_portfolio p ON p.user_id = a.user_id
-     WHERE a.kind = 'USER' AND p.user_id IS NULL ORDER BY a.user_id LIMIT %s
+      FROM read_balance a LEFT JOIN risk_portfolio p ON p.user_id = a.user_id
+     WHERE p.user_id IS NULL ORDER BY a.user_id LIMIT %s
         ON CONFLICT DO NOTHING"""
 
 

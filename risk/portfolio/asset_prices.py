@@ -14,9 +14,9 @@ from django.db import connection
 from risk.portfolio.conversion import Path, paths, rate
 
 _MARKETS = """
-    SELECT i.symbol, b.code, q.code, coalesce(p.price, c.price, (
-           SELECT t.price FROM trading_trade t WHERE t.instrument_id = i.id ORDER BY t.number DESC LIMIT 1))
-      FROM trading_instrument i JOIN trading_asset b ON b.id = i.base_id JOIN trading_asset q ON q.id = i.quote_id
+    SELECT i.symbol, i.base, i.quote, coalesce(p.price, c.price, (
+           SELECT t.price FROM read_trade t WHERE t.instrument_id = i.id ORDER BY t.number DESC LIMIT 1))
+      FROM read_market i
       LEFT JOIN marketdata_price p ON p.instrument_id = i.id
       LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id"""
 

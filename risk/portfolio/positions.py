@@ -27,7 +27,7 @@ _CURSORS = "SELECT symbol, number FROM risk_positioncursor WHERE symbol = ANY (%
 _ADVANCE = "UPDATE risk_positioncursor SET number = %s WHERE symbol = %s"
 _TRADES = """
     SELECT t.number, t.price, t.quantity, t.buyer_id::text, t.seller_id::text, t.buyer_fee, t.seller_fee
-      FROM trading_trade t JOIN trading_instrument i ON i.id = t.instrument_id
+      FROM read_trade t JOIN read_instrument i ON i.id = t.instrument_id
      WHERE i.symbol = %s AND t.number > %s AND t.number <= %s ORDER BY t.number LIMIT %s"""
 _READ = """
     SELECT user_id::text, quantity, cost, realised, trades FROM risk_position
@@ -40,8 +40,8 @@ _WRITE = """
        SET quantity = EXCLUDED.quantity, cost = EXCLUDED.cost, realised = EXCLUDED.realised,
            trades = EXCLUDED.trades, changed_at = EXCLUDED.changed_at"""
 _LATEST = """
-    SELECT i.symbol, t.number FROM trading_instrument i
-      JOIN LATERAL (SELECT number FROM trading_trade WHERE instrument_id = i.id
+    SELECT i.symbol, t.number FROM read_instrument i
+      JOIN LATERAL (SELECT number FROM read_trade WHERE instrument_id = i.id
                      ORDER BY number DESC LIMIT 1) AS t ON true
       LEFT JOIN risk_positioncursor c ON c.symbol = i.symbol
      WHERE t.number > coalesce(c.number, 0) ORDER BY i.symbol"""

@@ -26,11 +26,11 @@ SETTLED = 10  # seconds after its end a candle has all its trades
 # The candles of the span, and of each market the last one before it.
 _CLOSES = """
     SELECT i.symbol, extract(epoch FROM c.start)::bigint, c.close::double precision
-      FROM marketdata_candle c JOIN trading_instrument i ON i.id = c.instrument_id
+      FROM marketdata_candle c JOIN read_instrument i ON i.id = c.instrument_id
      WHERE c.interval = %(interval)s AND c.start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s)
      UNION ALL
     SELECT i.symbol, %(first)s - 1, c.close::double precision
-      FROM trading_instrument i JOIN LATERAL (
+      FROM read_instrument i JOIN LATERAL (
            SELECT close FROM marketdata_candle
             WHERE instrument_id = i.id AND interval = %(interval)s AND start < to_timestamp(%(first)s)
             ORDER BY start DESC LIMIT 1) AS c ON true

@@ -15,11 +15,10 @@ from django.db import connection
 # Every trade moves two assets of two users; `legs` is what one did to them, as the ledger books it.
 _DIFFERENCES = """
     WITH markets AS (
-        SELECT i.id, i.symbol, b.code AS base, q.code AS quote, coalesce(c.number, 0) AS number
-          FROM trading_instrument i JOIN trading_asset b ON b.id = i.base_id
-          JOIN trading_asset q ON q.id = i.quote_id LEFT JOIN risk_positioncursor c ON c.symbol = i.symbol
+        SELECT i.id, i.symbol, i.base, i.quote, coalesce(c.number, 0) AS number
+          FROM read_market i LEFT JOIN risk_positioncursor c ON c.symbol = i.symbol
     ), ahead AS (
-        SELECT m.base, m.quote, t.* FROM trading_trade t JOIN markets m ON m.id = t.instrument_id
+        SELECT m.base, m.quote, t.* FROM read_trade t JOIN markets m ON m.id = t.instrument_id
          WHERE t.number > m.number
     ), legs AS (
         SELECT p.user_id, m.base AS asset, p.quantity AS counted, 0::numeric AS booked
@@ -35,17 +34,15 @@ _DIFFERENCES = """
          UNION ALL
         SELECT seller_id, quote, 0, -(price * quantity - seller_fee) FROM ahead
          UNION ALL
-        SELECT a.user_id, s.code, 0, p.amount
-          FROM trading_posting p JOIN trading_transaction t ON t.id = p.transaction_id AND t.kind = 'TRADE'
-          JOIN trading_account a ON a.id = p.account_id AND a.kind = 'USER'
-          JOIN trading_asset s ON s.id = p.asset_id
+        SELECT p.user_id, s.code, 0, p.amount
+          FROM read_posting p JOIN read_asset s ON s.id = p.asset_id WHERE p.kind = 'TRADE'
     )
     SELECT user_id::text, asset, sum(counted), sum(booked) FROM legs
      GROUP BY 1, 2 HAVING sum(counted) <> sum(booked) ORDER BY 1, 2 LIMIT %s"""
 
 _LAG = """
-    SELECT i.symbol, t.number - coalesce(c.number, 0) FROM trading_instrument i
-      JOIN LATERAL (SELECT number FROM trading_trade WHERE instrument_id = i.id
+    SELECT i.symbol, t.number - coalesce(c.number, 0) FROM read_instrument i
+      JOIN LATERAL (SELECT number FROM read_trade WHERE instrument_id = i.id
                      ORDER BY number DESC LIMIT 1) AS t ON true
       LEFT JOIN risk_positioncursor c ON c.symbol = i.symbol ORDER BY 1"""
 

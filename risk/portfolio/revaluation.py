@@ -44,9 +44,9 @@ _CLAIM = """
      WHERE p.user_id = due.user_id
  RETURNING p.user_id::text, p.concentrated, CASE WHEN p.value >= %s THEN p.concentration ELSE 0 END"""
 _BALANCES = """
-    SELECT a.user_id::text, s.code, sum(a.available + a.held) FROM trading_account a
-      JOIN trading_asset s ON s.id = a.asset_id
-     WHERE a.kind = 'USER' AND a.user_id = ANY (%s::uuid[]) GROUP BY 1, 2 HAVING sum(a.available + a.held) > 0
+    SELECT a.user_id::text, s.code, sum(a.available + a.held) FROM read_balance a
+      JOIN read_asset s ON s.id = a.asset_id
+     WHERE a.user_id = ANY (%s::uuid[]) GROUP BY 1, 2 HAVING sum(a.available + a.held) > 0
      ORDER BY 1, 2"""
 _CONDUCT = """
     SELECT a.user_id::text, a.severity FROM risk_alert a JOIN risk_case c ON c.id = a.case_id

@@ -82,23 +82,23 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 _OPEN = """
     SELECT o.user_id::text, o.instrument_id, count(*),
            coalesce(sum(o.remaining_quantity / i.lot_size) FILTER (WHERE o.side = 'BUY'), 0)::bigint
-      FROM trading_order o JOIN trading_instrument i ON i.id = o.instrument_id
-     WHERE o.user_id = ANY (%s::uuid[]) AND o.closed_at IS NULL GROUP BY 1, 2"""
+      FROM read_open_order o JOIN read_instrument i ON i.id = o.instrument_id
+     WHERE o.user_id = ANY (%s::uuid[]) GROUP BY 1, 2"""
 _TRADED = """
     SELECT t.user_id::text, t.instrument_id, q.code, trunc(sum(t.notional) * 100)::bigint
-      FROM (SELECT buyer_id AS user_id, instrument_id, price * quantity AS notional FROM trading_trade
+      FROM (SELECT buyer_id AS user_id, instrument_id, price * quantity AS notional FROM read_trade
              WHERE buyer_id = ANY (%(users)s::uuid[]) AND id >= %(since)s
-            UNION ALL SELECT seller_id, instrument_id, price * quantity FROM trading_trade
+            UNION ALL SELECT seller_id, instrument_id, price * quantity FROM read_trade
              WHERE seller_id = ANY (%(users)s::uuid[]) AND id >= %(since)s) AS t
-      JOIN trading_instrument i ON i.id = t.instrument_id JOIN trading_asset q ON q.id = i.quote_id
+      JOIN read_instrument i ON i.id = t.instrument_id JOIN read_asset q ON q.id = i.quote_id
      GROUP BY 1, 2, 3"""
 
 
 _OWNED = """
     SELECT a.user_id::text, a.asset_id,
            least(trunc((a.available + a.held) * 10 ^ least(s.scale, %(finest)s)), %(most)s)::bigint
-      FROM trading_account a JOIN trading_asset s ON s.id = a.asset_id
-     WHERE a.kind = 'USER' AND a.user_id = ANY (%(users)s::uuid[])"""
+      FROM read_balance a JOIN read_asset s ON s.id = a.asset_id
+     WHERE a.user_id = ANY (%(users)s::uuid[])"""
 
 
 class ExposureChange(NamedTuple):

@@ -11,12 +11,13 @@ import msgspec
 import psycopg
 import redis
 
+from exchange.base import redis_keys
 from exchange.base.redis import Circuit, client
 
 KEEP_SECONDS = 1.0
 
 _STORED = """
-    SELECT i.symbol, p.price FROM marketdata_price p JOIN trading_instrument i ON i.id = p.instrument_id
+    SELECT i.symbol, p.price FROM marketdata_price p JOIN read_instrument i ON i.id = p.instrument_id
      WHERE i.symbol = ANY (%s) AND NOT p.stale"""
 
 _known: dict[str, tuple[float, Decimal | None]] = {}
@@ -51,7 +52,7 @@ def _told(symbols: Collection[str]) -> dict[str, Decimal]:
     if _circuit.away():
         return {}
     try:
-        texts: Any = client().mget([f"price:{symbol}" for symbol in symbols])
+        texts: Any = client().mget([redis_keys.price(symbol) for symbol in symbols])
         _circuit.works()
     except redis.RedisError as error:
         _circuit.failed(error)

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import redis
 
+from exchange.base import redis_keys
 from exchange.embedded.stack import Stack, free_ports
 from matching.core.types import Side
 from tests.functional.live import Live, Trader
@@ -99,7 +100,7 @@ def trade_at(pool: Iterator[Trader], store: redis.Redis) -> Callable[[str], None
     def trade(price: str) -> None:
         assert seller.sell("0.001", price)["status"] == "OPEN"
         assert buyer.buy("0.001", price)["status"] == "FILLED"
-        eventually(lambda: store.hget(watchlist.PRICES, "BTC/USDT") == price.encode())
+        eventually(lambda: store.hget(redis_keys.STOP_PRICES, "BTC/USDT") == price.encode())
 
     return trade
 
@@ -225,9 +226,9 @@ def test_a_stop_waits_while_its_market_is_halted(
     stop = alice.buy("0.1", "40000", order_type="STOP_LIMIT", stop_price="46000")
     live.manage("halt", "BTC/USDT", "--reason", "a test")
     try:
-        store.hset(watchlist.PRICES, "BTC/USDT", "46500")  # the halt came in between
-        store.sadd(watchlist.MOVED, "BTC/USDT")
-        eventually(lambda: not store.sismember(watchlist.MOVED, "BTC/USDT"))
+        store.hset(redis_keys.STOP_PRICES, "BTC/USDT", "46500")  # the halt came in between
+        store.sadd(redis_keys.STOPS_MOVED, "BTC/USDT")
+        eventually(lambda: not store.sismember(redis_keys.STOPS_MOVED, "BTC/USDT"))
         assert waits(alice, stop)
     finally:
         live.set_status("BTC/USDT", "TRADING")
@@ -266,8 +267,8 @@ def test_killed_between_the_commit_and_the_list(
 
                 def reached() -> int:
                     """Is the check at the lock? Each second `prices` puts the true price back."""
-                    store.hset(watchlist.PRICES, "BTC/USDT", "50600")
-                    store.sadd(watchlist.MOVED, "BTC/USDT")
+                    store.hset(redis_keys.STOP_PRICES, "BTC/USDT", "50600")
+                    store.sadd(redis_keys.STOPS_MOVED, "BTC/USDT")
                     return count(waiting)
 
                 eventually(reached)

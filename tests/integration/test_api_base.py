@@ -22,12 +22,10 @@ from exchange import health, urls
 from exchange.base.env import env
 from exchange.base.redis import client as redis_client
 from exchange.base.redis import connect
-from exchange.platform.events.wakeup import ALIVE_KEY as RELAY_KEY
+from exchange.base.redis_keys import PRICES_ALIVE, RELAY_ALIVE, STREAM_ALIVE
 from exchange.platform.members import authentication, tokens
 from exchange.platform.members.models import Institution, User
 from exchange.platform.rest.view import ApiRequest, ApiView, answer, body, charge
-from marketdata.prices.publisher import ALIVE_KEY as PRICES_KEY
-from marketdata.stream import ALIVE_KEY
 from matching.models import SymbolGroup
 from trading.settlement.group_settlement import LOCK_CLASS
 
@@ -226,7 +224,7 @@ def test_ready_needs_every_matcher() -> None:
     beat("alpha")
     alive = json.dumps({"timestamp": datetime.now(UTC).isoformat(), "connections": 0})
     relay = json.dumps({"timestamp": datetime.now(UTC).isoformat(), "kafka": True})
-    redis_client().mset({ALIVE_KEY: alive, PRICES_KEY: alive, RELAY_KEY: relay})
+    redis_client().mset({STREAM_ALIVE: alive, PRICES_ALIVE: alive, RELAY_ALIVE: relay})
     status, found = ready()
     assert (status, found["status"]) == (503, "unavailable")
     assert found["checks"]["matcher:beta"] == "down"
@@ -247,9 +245,9 @@ def test_ready_needs_every_matcher() -> None:
             },
         },
     )
-    redis_client().set(RELAY_KEY, relay.replace("true", "false"))
+    redis_client().set(RELAY_ALIVE, relay.replace("true", "false"))
     assert ready()[1]["checks"]["kafka"] == "down"
-    redis_client().delete(ALIVE_KEY)
+    redis_client().delete(STREAM_ALIVE)
     status, found = ready()
     assert (status, found["status"], found["checks"]["stream"]) == (200, "degraded", "down")
 

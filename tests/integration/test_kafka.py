@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from exchange.base.env import env
 from exchange.base.redis import client
+from exchange.base.redis_keys import RELAY_ALIVE
 from exchange.platform.audit import log as audit
 from exchange.platform.events import cluster, kafka, schema, tasks, topics, wakeup
 from exchange.platform.events.models import OutboxEvent
@@ -58,7 +59,7 @@ def test_what_happens_is_on_the_topics_as_the_schemas_have_it(desk: Desk) -> Non
     for topic, key in {(each.topic, each.key) for each in written}:
         of_key = [json.loads(each.message) for each in written if (each.topic, each.key) == (topic, key)]
         assert [each.envelope for each in seen if (each.topic, each.key) == (topic, key)] == of_key
-    while not json.loads(client().get(wakeup.ALIVE_KEY) or "{}").get("kafka"):  # told once a second
+    while not json.loads(client().get(RELAY_ALIVE) or "{}").get("kafka"):  # told once a second
         tasks.relay()
         assert time.monotonic() < deadline
     reader.close()

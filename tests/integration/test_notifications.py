@@ -23,7 +23,7 @@ from django.test import Client
 from django.urls import reverse
 
 import exchange.base.redis
-from exchange.base import ids
+from exchange.base import ids, redis_keys
 from exchange.base.times import now_text
 from exchange.embedded.stack import PROJECT
 from exchange.platform.events import event, exactly_once, schema
@@ -291,7 +291,7 @@ def test_one_who_trades_all_day_gets_a_digest(user: User, smtp: MailServer) -> N
 @lasting
 def test_the_feed_is_told_after_the_commit_and_not_without_one(user: User) -> None:
     with exchange.base.redis.connect(socket_timeout=PATIENCE).pubsub(ignore_subscribe_messages=True) as heard:
-        heard.subscribe(feed.CHANNEL)
+        heard.subscribe(redis_keys.NOTIFICATIONS)
         heard.get_message(timeout=PATIENCE)
         with transaction.atomic():
             handlers.orders([order(user, "FILLED")])

@@ -21,11 +21,13 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 
 from exchange.base.redis import connect as connect_redis
+from exchange.base.redis_keys import PRICES_ALIVE, STOP_PRICES, STOPS_MOVED, STOPS_POKED
+from exchange.base.redis_keys import feed as feed_channel
 from exchange.celery import app
 from exchange.operations.management.commands.prices import Poke
 from marketdata.models import Price
 from marketdata.prices import link, poll, quotes, service
-from marketdata.prices.publisher import ALIVE_KEY, KEEP, MOVED, POKED, STOP_PRICES
+from marketdata.prices.publisher import KEEP
 from marketdata.prices.service import Service, Settings
 from matching import feed
 from tests.market import GROUP, PATIENCE, SYMBOL, Desk, eventually, open_desk, sql
@@ -208,11 +210,11 @@ def test_recorded_frames_are_followed(
         assert {each["price"] for each in told} <= recorded
         assert {(each["source"], each["stale"]) for each in told} == {("BINANCE_WS", False)}
         assert readers.stop_price() == last
-        assert desk.client.smembers(MOVED) == {SYMBOL.encode()}
+        assert desk.client.smembers(STOPS_MOVED) == {SYMBOL.encode()}
         eventually(lambda: readers.pokes)
-        assert 0 < desk.client.pttl(POKED) <= 1000
+        assert 0 < desk.client.pttl(STOPS_POKED) <= 1000
         assert 0 < desk.client.ttl(f"price:{SYMBOL}") <= KEEP
-        eventually(lambda: desk.client.exists(ALIVE_KEY))
+        eventually(lambda: desk.client.exists(PRICES_ALIVE))
         eventually(
             lambda: Price.objects.filter(price=Decimal(last), source="BINANCE_WS", stale=False).exists()
         )
@@ -458,8 +460,8 @@ def test_trades_that_were_missed_on_the_feed_are_read_from_postgresql(
         assert readers.price() == ("14", "LAST_TRADE", False), "nobody has told"
         readers.expect_own("15")
         old = feed.Batch(GROUP, 0, 0, 1, "2026-01-01T00:00:00Z", [], [], [])
-        desk.client.publish(f"{feed.CHANNEL}{GROUP}", feed.encode(old))
-        desk.client.publish(f"{feed.CHANNEL}{GROUP}", b"rubbish")
+        desk.client.publish(feed_channel(GROUP), feed.encode(old))
+        desk.client.publish(feed_channel(GROUP), b"rubbish")
         desk.take_over()
         tell_own(desk, "16")
         readers.expect("16", "LAST_TRADE")

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from exchange.base import redis_keys
 from exchange.base.database import connect
 from exchange.base.env import env
 from exchange.base.redis import Circuit
@@ -290,7 +291,7 @@ def test_the_next_worker_goes_on_where_the_last_one_stopped(door: Desk) -> None:
     stream.send(door.client, {GROUP: [waiting]})
     with running(door.worker):
         eventually(lambda: door.order(waiting.command.id).status == "OPEN")
-    assert door.client.xlen(stream.stream_key(GROUP)) == 2
+    assert door.client.xlen(redis_keys.commands(GROUP)) == 2
     assert Checkpoint.objects.get().sequence == 2
 
 

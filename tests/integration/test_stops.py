@@ -12,6 +12,7 @@ import pytest
 import redis
 from django.db import connections
 
+from exchange.base import redis_keys
 from exchange.base.database import connect, own_connection
 from matching.codec import Envelope
 from matching.core.commands import Trigger
@@ -60,8 +61,8 @@ def maker(desk: Desk) -> str:
 
 def tick(desk: Desk, price: str) -> None:
     """What the price process writes."""
-    desk.client.hset(watchlist.PRICES, SYMBOL, price)
-    desk.client.sadd(watchlist.MOVED, SYMBOL)
+    desk.client.hset(redis_keys.STOP_PRICES, SYMBOL, price)
+    desk.client.sadd(redis_keys.STOPS_MOVED, SYMBOL)
 
 
 def sent(desk: Desk) -> list[Envelope]:
@@ -187,8 +188,8 @@ def test_without_a_price_nothing_goes_and_rubbish_is_none(desk: Desk, checker: C
     for rubbish in ("", "NaN", "-5", "0", "1e400", "Infinity", "price"):
         tick(desk, rubbish)
         assert checker.run() == 0
-    desk.client.hset(watchlist.PRICES, "XXX/YYY", "100")
-    desk.client.sadd(watchlist.MOVED, "XXX/YYY")
+    desk.client.hset(redis_keys.STOP_PRICES, "XXX/YYY", "100")
+    desk.client.sadd(redis_keys.STOPS_MOVED, "XXX/YYY")
     assert checker.run() == 0
 
 
@@ -311,7 +312,7 @@ def test_a_trigger_that_comes_twice_is_applied_once(desk: Desk, checker: Checker
 def test_two_checks_at_once_send_each_trigger_once(desk: Desk, checker: Checker) -> None:
     user = desk.user(USDT="100000")
     stops = {desk.trade(user, "BUY", "0.1", stop="105") for _ in range(40)}
-    desk.client.hset(watchlist.PRICES, SYMBOL, "105")
+    desk.client.hset(redis_keys.STOP_PRICES, SYMBOL, "105")
     ready = threading.Barrier(2, timeout=PATIENCE)
     counts: list[int] = []
 

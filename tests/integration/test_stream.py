@@ -14,9 +14,10 @@ from channels.testing import HttpCommunicator, WebsocketCommunicator
 
 from exchange.asgi import application
 from exchange.base.redis import client as redis_client
+from exchange.base.redis_keys import STREAM_ALIVE
 from exchange.platform.members import authentication, tokens
 from exchange.platform.members.models import Institution, User
-from marketdata.stream import ALIVE_KEY, consumer
+from marketdata.stream import consumer
 from marketdata.stream import hub as hub_module
 from marketdata.stream.hub import Hub
 from marketdata.stream.limits import MAX_MESSAGE
@@ -110,7 +111,7 @@ def test_what_cannot_be_done_is_an_error_and_the_connection_stays(text: str, cod
 
 @pytest.mark.django_db(transaction=True)
 def test_every_second_a_heartbeat_with_a_counter(running: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    redis_client().delete(ALIVE_KEY)
+    redis_client().delete(STREAM_ALIVE)
     monkeypatch.setattr(hub_module, "HEARTBEAT_SECONDS", 0.05)
 
     async def talk(client: WebsocketCommunicator) -> None:
@@ -120,7 +121,7 @@ def test_every_second_a_heartbeat_with_a_counter(running: Hub, monkeypatch: pyte
         beats.cancel()
 
     connected(talk)
-    alive = json.loads(redis_client().get(ALIVE_KEY) or b"{}")
+    alive = json.loads(redis_client().get(STREAM_ALIVE) or b"{}")
     assert alive["connections"] == 1
 
 

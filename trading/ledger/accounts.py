@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
-from exchange.base import ids
+from exchange.base import ids, redis_keys
 from exchange.base.database import own_connection, transaction
 from exchange.base.redis import Circuit, client
 from exchange.platform.events import outbox
 from exchange.platform.events.topics import ACCOUNTS
 from exchange.platform.events.wakeup import wake_relay
 from exchange.platform.members.models import User
-from matching import feed
 from matching.core.scale import minor_text
 from trading.ledger import writer
 from trading.models import Account, Asset, Transaction
@@ -115,7 +114,7 @@ def tell(user_ids: Sequence[str]) -> None:
     """Those who follow these users' balances; they see it at their next look if Redis is away."""
     if not _circuit.away():
         try:
-            client().publish(feed.USERS, msgspec.json.encode(user_ids))
+            client().publish(redis_keys.USERS, msgspec.json.encode(user_ids))
             _circuit.works()
         except redis.RedisError as error:
             _circuit.failed(error)

@@ -16,7 +16,7 @@ import psycopg
 import redis
 import structlog
 
-from exchange.base import ids, metrics
+from exchange.base import ids, metrics, redis_keys
 from exchange.base.database import array
 from matching.core.types import Side
 from trading.reference.catalog import Market
@@ -46,7 +46,7 @@ def rebuild(client: redis.Redis, connect: Connect, markets: Sequence[Market]) ->
     Yields after every chunk, for the caller to check what moved. Does nothing if somebody else is at it.
     """
     token = ids.uuid7().encode()
-    if not client.set(watchlist.BUILDING, token, nx=True, px=HELD_MS):
+    if not client.set(redis_keys.STOPS_BUILDING, token, nx=True, px=HELD_MS):
         return
     try:
         with connect("exchange stops rebuild") as connection:
@@ -54,10 +54,10 @@ def rebuild(client: redis.Redis, connect: Connect, markets: Sequence[Market]) ->
                 total = 0
                 for added in _fill(client, connection, market):
                     total += added
-                    client.pexpire(watchlist.BUILDING, HELD_MS)
+                    client.pexpire(redis_keys.STOPS_BUILDING, HELD_MS)
                     yield
                 for _ in _prune(client, connection, market, total):
-                    client.pexpire(watchlist.BUILDING, HELD_MS)
+                    client.pexpire(redis_keys.STOPS_BUILDING, HELD_MS)
                     yield
                 if not _finish(client, token, market.symbol):
                     log.info("stops doubted while they were read", symbol=market.symbol)
@@ -66,8 +66,8 @@ def rebuild(client: redis.Redis, connect: Connect, markets: Sequence[Market]) ->
                 log.info("stops read", symbol=market.symbol, stops=total)
                 yield
     finally:
-        if client.get(watchlist.BUILDING) == token:
-            client.delete(watchlist.BUILDING)
+        if client.get(redis_keys.STOPS_BUILDING) == token:
+            client.delete(redis_keys.STOPS_BUILDING)
 
 
 def mismatched(
@@ -116,12 +116,12 @@ def _prune(
 def _finish(client: redis.Redis, token: bytes, symbol: str) -> bool:
     """Say that the symbol's sets are complete, if nobody doubted it since `token` was set."""
     with client.pipeline() as pipe:
-        pipe.watch(watchlist.BUILDING)
-        if pipe.get(watchlist.BUILDING) != token:
+        pipe.watch(redis_keys.STOPS_BUILDING)
+        if pipe.get(redis_keys.STOPS_BUILDING) != token:
             return False
         pipe.multi()
-        pipe.sadd(watchlist.BUILT, symbol)
-        pipe.sadd(watchlist.MOVED, symbol)
+        pipe.sadd(redis_keys.STOPS_BUILT, symbol)
+        pipe.sadd(redis_keys.STOPS_MOVED, symbol)
         try:
             pipe.execute()
         except redis.WatchError:

@@ -21,11 +21,9 @@ from typing import Any, NamedTuple
 import redis
 from redis.client import Pipeline
 
+from exchange.base import redis_keys
 from matching.core.types import Side
 
-BUILT, BUILDING, PRICES, MOVED, POKED = (
-    f"stops:{name}" for name in ("built", "building", "price", "moved", "poked")
-)
 AT_ONCE = 250  # stops that one look at a set gives
 ALL = 1_000_000  # symbols
 
@@ -41,7 +39,7 @@ class Look(NamedTuple):
 
 
 def key(symbol: str, side: Side) -> str:
-    return f"stops:{symbol}:{side.name}"
+    return redis_keys.stops(symbol, side.name)
 
 
 # -- what the matching worker tells
@@ -50,7 +48,7 @@ def key(symbol: str, side: Side) -> str:
 def arm(pipe: Client, symbol: str, side: Side, order_id: str, ticks: int) -> None:
     """Watch a stop. The price may be beyond it already, so the symbol is looked at within the second."""
     add(pipe, symbol, side, {order_id: ticks})
-    pipe.sadd(MOVED, symbol)
+    pipe.sadd(redis_keys.STOPS_MOVED, symbol)
 
 
 def disarm(pipe: Client, symbol: str, side: Side, order_ids: Collection[str]) -> None:
@@ -62,11 +60,11 @@ def disarm(pipe: Client, symbol: str, side: Side, order_ids: Collection[str]) ->
 def invalidate(pipe: Client, symbols: Iterable[str] = ()) -> None:
     """Have the sets of `symbols` (of all, if none are named) read from PostgreSQL anew."""
     names = list(symbols)
-    pipe.delete(BUILDING)  # what is being read now may be too old
+    pipe.delete(redis_keys.STOPS_BUILDING)  # what is being read now may be too old
     if names:
-        pipe.srem(BUILT, *names)
+        pipe.srem(redis_keys.STOPS_BUILT, *names)
     else:
-        pipe.delete(BUILT)
+        pipe.delete(redis_keys.STOPS_BUILT)
 
 
 # -- what a check asks; each is one round trip
@@ -75,14 +73,14 @@ def invalidate(pipe: Client, symbols: Iterable[str] = ()) -> None:
 def pop_moved(client: redis.Redis) -> set[str]:
     """The symbols to look at. What moves from now on pokes again."""
     pipe = client.pipeline(transaction=False)
-    pipe.delete(POKED)
-    pipe.spop(MOVED, ALL)
+    pipe.delete(redis_keys.STOPS_POKED)
+    pipe.spop(redis_keys.STOPS_MOVED, ALL)
     return {symbol.decode() for symbol in pipe.execute()[1]}
 
 
 def prices(client: redis.Redis, symbols: Sequence[str]) -> dict[str, str]:
     """Of those that have one."""
-    found: Any = client.hmget(PRICES, symbols)
+    found: Any = client.hmget(redis_keys.STOP_PRICES, symbols)
     return {symbol: price.decode() for symbol, price in zip(symbols, found, strict=True) if price}
 
 
@@ -103,7 +101,7 @@ def counts(client: redis.Redis, symbols: Iterable[str]) -> dict[tuple[str, Side]
 
 
 def built(client: redis.Redis) -> set[str]:
-    found: Any = client.smembers(BUILT)
+    found: Any = client.smembers(redis_keys.STOPS_BUILT)
     return {symbol.decode() for symbol in found}
 
 

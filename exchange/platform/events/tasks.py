@@ -13,14 +13,14 @@ import redis
 import structlog
 from celery import shared_task
 
-from exchange.base import metrics
+from exchange.base import metrics, redis_keys
 from exchange.base.database import connect
 from exchange.base.redis import Circuit, client
 from exchange.base.times import now_text
 from exchange.platform.events import cluster, kafka, retention, selectors
 from exchange.platform.events.relay import BATCH, Relay
 from exchange.platform.events.sender import Sender
-from exchange.platform.events.wakeup import ALIVE_KEY, POKED, TASK, enabled
+from exchange.platform.events.wakeup import POKED, TASK, enabled
 
 RUN_SECONDS = 1.0  # then it gives way to the next in the queue
 COLLECT_SECONDS = 0.02  # after a small batch, so that the next is worth its transaction
@@ -88,7 +88,7 @@ class Runner:
             if time.monotonic() > self._beat_at:
                 self._beat_at = time.monotonic() + BEAT_SECONDS
                 alive = {"timestamp": now_text(), "kafka": not self._relay.away}
-                client().set(ALIVE_KEY, msgspec.json.encode(alive), ex=ALIVE_SECONDS)
+                client().set(redis_keys.RELAY_ALIVE, msgspec.json.encode(alive), ex=ALIVE_SECONDS)
         except redis.RedisError as error:
             self._circuit.failed(error)
         else:

@@ -18,9 +18,6 @@ from exchange.base.redis import Circuit, client
 TASK, QUEUE = "events.relay", "relay"
 POKED = "relay:poked"  # the task takes it off before it looks
 POKED_MILLISECONDS = 1000
-ALIVE_KEY = (
-    "relay:alive"  # {timestamp, kafka}, gone a few seconds after the last run; read by exchange.health
-)
 EVERY = 0.05  # seconds
 EXPIRES = 1.0  # seconds
 REDIS_TIMEOUT = 0.5

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 import msgspec
 import redis
 
+from exchange.base import redis_keys
 from exchange.base.redis import Circuit, client
-
-CHANNEL = "notifications"
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -45,7 +44,7 @@ def publish(told: Iterable[FeedNote]) -> None:
     try:
         with client().pipeline(transaction=False) as pipe:
             for each in told:
-                pipe.publish(CHANNEL, _encode(each))
+                pipe.publish(redis_keys.NOTIFICATIONS, _encode(each))
             pipe.execute()
         _circuit.works()
     except redis.RedisError as error:
