@@ -25,8 +25,8 @@ from matching.snapshot import SnapshotWriter
 from matching.worker import Overtaken, Worker
 from tests.commands import environment
 from tests.market import GROUP, SYMBOL, Desk, eventually, open_desk, running, sql
-from trading.markets import move as moving
-from trading.markets.move import CannotMove, Moved
+from trading.markets.move import CannotMove, Moved, wait
+from trading.markets.move import move as move_market
 from trading.markets.status_control import UnknownMarket
 from trading.models import Instrument, Move, Order, PendingCommand, Trade
 from trading.orders import resend
@@ -65,7 +65,7 @@ def worker_of(group: str, desk: Desk) -> Iterator[Worker]:
 
 def move(to: str, symbol: str = SYMBOL) -> Moved:
     with transaction.atomic():
-        return moving.move(symbol, to, reason="too busy here", by="test")
+        return move_market(symbol, to, reason="too busy here", by="test")
 
 
 def priorities() -> list[tuple[str, int]]:
@@ -173,7 +173,7 @@ def test_running_workers_hand_over_by_themselves(desk: Desk) -> None:
         stream.send(desk.client, {GROUP: [rests]})
         eventually(lambda: desk.order(rests.command.id).status == "OPEN")
         moved = move(OTHER)
-        assert moving.wait(moved)
+        assert wait(moved)
         buys = desk.place(buyer, "BUY", "1", "100")
         stream.send(desk.client, {GROUP: [buys]})  # sent by one who has not heard of the move
         eventually(lambda: desk.order(buys.command.id).status == "FILLED")
@@ -199,14 +199,14 @@ def test_what_cannot_be_moved_is_explained(desk: Desk) -> None:
         with pytest.raises(error, match=said):
             move(to, symbol)
     with pytest.raises(ValueError, match="a reason"), transaction.atomic():
-        moving.move(SYMBOL, OTHER, reason="  ", by="test")
+        move_market(SYMBOL, OTHER, reason="  ", by="test")
     assert not Move.objects.exists()
 
 
 def test_a_move_that_does_not_commit_leaves_no_trace(desk: Desk) -> None:
     user = desk.user(BTC="10")
     with transaction.atomic():
-        moving.move(SYMBOL, OTHER, reason="try", by="test")
+        move_market(SYMBOL, OTHER, reason="try", by="test")
         transaction.set_rollback(True)
     desk.trade(user, "SELL", "1", "100")
     assert Instrument.objects.get().group_id == GROUP

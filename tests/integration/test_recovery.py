@@ -29,11 +29,10 @@ from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
 from tests.market import GROUP, Desk, eventually, open_desk, running, sql
 from trading.models import Instrument, Order, PendingCommand, Trade
-from trading.orders import best_prices, dispatch, intake, resend
+from trading.orders import best_prices, dispatch, intake, pending, resend
 from trading.orders.amend import amend_order
 from trading.orders.cancel import cancel_order
 from trading.orders.change import ChangeOutcome
-from trading.orders.pending import resend as sent_again
 from trading.orders.place import Outcome, place_orders
 from trading.reference.catalog import Market, catalog
 from trading.settlement import recovery
@@ -351,7 +350,7 @@ def test_an_order_is_the_same_command_when_it_is_made_anew(desk: Desk) -> None:
         desk.place(alice, "BUY", "1", stop="120"),
         desk.place(bob, "SELL", "1", "80", stop="90"),
     ]
-    again = sent_again([desk.order(envelope.command.id) for envelope in sent])
+    again = pending.resend([desk.order(envelope.command.id) for envelope in sent])
     assert again == [(GROUP, envelope) for envelope in sent]
     desk.match(*sent)
 

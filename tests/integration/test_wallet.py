@@ -44,9 +44,8 @@ from trading.orders.cancel import cancel_all_orders, cancel_order
 from trading.orders.change import ChangeOutcome
 from trading.orders.place import Outcome, Placed, place_orders
 from trading.verify import check
-from trading.wallet import client
+from trading.wallet import client, release
 from trading.wallet import reconcile as reconciling
-from trading.wallet import release as closing
 from trading.wallet.client import OPEN_SECONDS, WalletClient, WalletUnavailable
 from trading.wallet.reconcile import Finding, reconcile
 from trading.wallet.release import Closer
@@ -56,7 +55,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG = pytest.mark.long
 TIMEOUT = 0.5  # seconds that we wait for an answer of the service
 SESSIONS = "FROM pg_stat_activity WHERE application_name = %s"
-READERS = (client, closing, intake, reconcile_wallet, queries, tasks)  # of WALLET
+READERS = (client, release, intake, reconcile_wallet, queries, tasks)  # of WALLET
 
 
 @pytest.fixture(scope="module")
@@ -746,10 +745,10 @@ def test_releases_are_final_and_a_reserve_that_comes_after_is_refused(service: S
         "REFUSED",
         "insufficient_funds",
     )
-    release = {"reservation_id": other["reservation_id"], "amount": "3"}
-    assert act("release", release | {"amount": "5"}) == ("REFUSED", "differs")
-    assert act("release", release) == act("release", release) == ("RELEASED", "")
-    assert act("release", release | {"amount": "2"}) == ("REFUSED", "differs")
+    left = {"reservation_id": other["reservation_id"], "amount": "3"}
+    assert act("release", left | {"amount": "5"}) == ("REFUSED", "differs")
+    assert act("release", left) == act("release", left) == ("RELEASED", "")
+    assert act("release", left | {"amount": "2"}) == ("REFUSED", "differs")
     assert service.balance(user, "USDT") == (9, 1)  # which a trade is to consume
 
 
