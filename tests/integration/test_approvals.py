@@ -791,7 +791,7 @@ def test_there_must_be_something_to_resume(market: Instrument, anna: User, ben: 
     ],
 )
 def test_what_takes_more_orders_takes_two_people(before: str, after: str, two: bool) -> None:
-    assert resume.takes_two(MarketStatus(before), MarketStatus(after)) is two
+    assert resume.needs_second_person(MarketStatus(before), MarketStatus(after)) is two
 
 
 # Commands

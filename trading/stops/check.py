@@ -13,7 +13,7 @@ may run anywhere, again, and twice at a time.
 
 Stops go while their market is TRADING only. In any other status they stay armed, and when trading resumes it
 is the price of then that counts. A command that a halt overtook is refused by the core; its stop is off the
-list then, which is why a market that resumes is read anew.
+list then, which is why a market that resumes is read again.
 
 Known limitation: what counts is the price at the moment of the check. One that comes and goes between two
 checks lets nothing go.

@@ -1,7 +1,7 @@
--- The outbox: what others are told is what is so.
+-- The outbox: what is published is what is stored.
 --
 -- Published events leave with their partition, oldest first. As long as the first partition is there (or none was ever
--- made) everything must have been told; after that, what changed since the oldest event that is left.
+-- made) everything must have been published; after that, what changed since the oldest event that is left.
 -- Values are cut out of a message by their keys: to parse the JSON takes five times as long.
 
 -- check order_events (7; orders): the last event of an order tells the state it is in
