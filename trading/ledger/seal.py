@@ -4,7 +4,7 @@
 
 A transaction and its postings follow one another by id (`exchange.base.ids.part`), so one pass over both tables has
 each transaction whole. A slice says `hash = SHA-256(hash before ‖ entries)`. `verify` makes the digests again. All
-this is beside the order path, which pays for one note a statement.
+this is beside the order path, which pays for one note a statement (docs/decisions/017).
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     lock both checkpoints → raise both epochs → Release in one journal, Adopt in the other → the market's row → commit
 
-One transaction does it, and no matcher has to help: both are fenced off by the new epochs. What they settle after it
-fails, they throw their books away and read them again, one without the market and one with it. So it makes no
-difference where a process is killed, and it works while a matcher is down.
+One transaction does it (docs/decisions/014), and no matcher has to help: both are fenced off by the new epochs. What
+they settle after it fails, they throw their books away and read them again, one without the market and one with it. So
+it makes no difference where a process is killed, and it works while a matcher is down.
 
 No order changes. Priorities in a book are counted by its group's sequence plus the market's `place_offset`, and the
 new offset makes the count go on where it was. Trades go on with the next number.

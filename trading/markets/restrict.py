@@ -1,4 +1,5 @@
-"""What one operator may do to a market alone: make it stricter. To let it take orders again needs a second person."""
+"""What one operator may do to a market alone: make it stricter. To let it take orders again needs a second person
+(docs/decisions/015)."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     who is due → durable CancelAll commands, one transaction → stream
 
-It looks at what is open now, each second, so it may be killed at any point and run again. An order that is
-still PENDING is sent ahead of the cancel, as it may have been lost on its way.
+It looks at what is open now, each second, so it may be killed at any point and run again (docs/decisions/008). An order
+that is still PENDING is sent ahead of the cancel, as it may have been lost on its way.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ user's id, sealed columns are emptied, and what stands in rows that never change
 (`exchange.platform.members.personal_data`), which is deleted. The audit log names people by id, so its chain stays
 as it is.
 
-Refused while there is anything to settle. Known limitations: events that Kafka has, and those that wait in the outbox
-until their partition goes, speak of sign-ins with an address; backups are as old as they are. A name that a user
-gave an order or a payment (client_order_id, client_reference) stays.
+Refused while there is anything to settle (docs/decisions/018). Known limitations: events that Kafka has, and those that
+wait in the outbox until their partition goes, speak of sign-ins with an address; backups are as old as they are. A name
+that a user gave an order or a payment (client_order_id, client_reference) stays.
 """
 
 from __future__ import annotations
