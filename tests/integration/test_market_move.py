@@ -1,4 +1,4 @@
-"""A market goes to another symbol group with its orders, whoever is killed meanwhile."""
+"""A market goes to another symbol group with its orders, whichever process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_orders_keep_their_places_and_trades_their_numbers(desk: Desk) -> None:
         process(other, desk.trigger(stop, "50"))
     filled = [desk.order(order).filled_quantity for order in (*orders, third.command.id)]
     assert filled == [1, 1, Decimal("0.2")]
-    assert desk.order(stop).status == "CANCELLED"  # there was nobody to buy
+    assert desk.order(stop).status == "CANCELLED"  # there was no bid
     assert list(Trade.objects.order_by("number").values_list("number", flat=True)) == [1, 2, 3, 4]
 
 
@@ -140,7 +140,10 @@ def test_commands_on_their_way_go_along(desk: Desk) -> None:
     assert move(OTHER).commands == 1
     assert PendingCommand.objects.get(pk=cancel.command.id).group == OTHER
     desk.take_over()
-    late = [desk.place(user, "BUY", "1", "90"), desk.cancel_all(user)]  # from whoever has not heard of it
+    late = [
+        desk.place(user, "BUY", "1", "90"),
+        desk.cancel_all(user),
+    ]  # from a process that does not know of it
     desk.match(*late)
     assert set(PendingCommand.objects.values_list("group", flat=True)) == {OTHER}
     with worker_of(OTHER, desk) as other:
@@ -175,7 +178,7 @@ def test_running_workers_hand_over_by_themselves(desk: Desk) -> None:
         moved = move(OTHER)
         assert wait(moved)
         buys = desk.place(buyer, "BUY", "1", "100")
-        stream.send(desk.client, {GROUP: [buys]})  # sent by one who has not heard of the move
+        stream.send(desk.client, {GROUP: [buys]})  # sent by one that does not know of the move
         eventually(lambda: desk.order(buys.command.id).status == "FILLED")
         epoch = Checkpoint.objects.get(group_id=OTHER).epoch
         eventually(lambda: _book(desk) == (epoch, [["100.00", "2.0000"]]))
@@ -267,7 +270,7 @@ def test_moves_under_load_while_matchers_are_killed(desk: Desk) -> None:
     placed: list[str] = []
 
     def trade() -> None:
-        """A few orders, sent to either group: nobody need know where the market is."""
+        """A few orders, sent to either group: no sender need know where the market is."""
         batch = [_order(desk, chance, users) for _ in range(10)]
         placed.extend(envelope.command.id for envelope in batch)
         stream.send(desk.client, {chance.choice([GROUP, OTHER]): batch})

@@ -298,7 +298,7 @@ def test_the_next_worker_goes_on_where_the_last_one_stopped(door: Desk) -> None:
 
 @pytest.fixture
 def without_redis(door: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """Nobody answers where Redis should be, neither the intake nor the worker, which polls the inbox."""
+    """Neither the intake nor the worker finds Redis; the worker polls the inbox."""
     dead = redis.Redis(port=1, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 0))
     monkeypatch.setattr(dispatch, "client", lambda: dead)
     monkeypatch.setattr(best_prices, "client", lambda: dead)
@@ -361,7 +361,7 @@ def lost_commands() -> dict[str, list[Envelope]]:
 
 
 def test_lost_commands_are_found_and_applied_once(door: Desk) -> None:
-    """Redis is flushed with an order, a cancel and an amendment in it, which nobody has read."""
+    """Redis is flushed with an order, a cancel and an amendment in it, which were not read."""
     alice = door.user(USDT="1000")
     door.take_over()
     first, second = (door.trade(alice, "BUY", "1", price) for price in ("100", "90"))

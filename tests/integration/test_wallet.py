@@ -400,7 +400,7 @@ def step(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def standing(table: str) -> Iterator[Callable[[], None]]:
-    """Nobody writes to `table` meanwhile; gives what waits until somebody wants to."""
+    """Nothing writes to `table` meanwhile; gives what waits until a process wants to."""
     with connect("exchange test lock") as connection:
         connection.execute("BEGIN")
         connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
@@ -441,8 +441,8 @@ def test_web_is_killed_between_the_answer_and_its_commit(
     desk: Desk, service: Service, closer: Closer
 ) -> None:
     alice = customer(desk, service, USDT="1000")
-    with standing("trading_order") as somebody_waits, step("place", alice, order_body("killed")):
-        somebody_waits()
+    with standing("trading_order") as one_waits, step("place", alice, order_body("killed")):
+        one_waits()
     (reservation,) = Reservation.objects.all()
     assert service.balance(alice, "USDT") == (900, 100)
     eventually(lambda: not sql(f"SELECT 1 {SESSIONS} AND state <> 'idle'", "exchange intake"))
@@ -497,16 +497,16 @@ def test_the_sweep_is_killed(desk: Desk, service: Service, closer: Closer, point
         bought = order_id(place(desk, alice, "BUY", "1", "100"))
         cancel_order(alice, bought, "t")
     if point == "posting":
-        with standing("trading_posting") as somebody_waits, step("sweep"):
-            somebody_waits()
+        with standing("trading_posting") as one_waits, step("sweep"):
+            one_waits()
     else:
         service.misbehave("/v1/release-many", "stall_after" if point == "stall_after" else "stall_before")
         with step("sweep") as process:
             service.wait_stalled()
             if point == "answered":
-                with standing("trading_reservation") as somebody_waits:
+                with standing("trading_reservation") as one_waits:
                     service.behave()
-                    somebody_waits()
+                    one_waits()
                     process.kill()
                     sql(f"SELECT pg_terminate_backend(pid) {SESSIONS}", "exchange wallet")
     service.behave()
