@@ -64,8 +64,7 @@ def _dispatcher() -> Dispatcher:
 
 @shared_task(name="trading.cancel_due")
 def cancel_due() -> int:
-    """Have the open orders cancelled of who is blocked and of dead-man switches that ran out; how many
-    cancels."""
+    """Cancel the open orders of blocked users and of dead man's switches that ran out; how many cancels."""
     sent = forced_cancels.cancel_due(own_connection(), _dispatcher())
     if sent:
         log.info("open orders are cancelled", cancels=sent)
