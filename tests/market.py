@@ -228,7 +228,7 @@ class Desk:
         self.worker._take_over()
 
     def match(self, *envelopes: Envelope) -> None:
-        """Apply one batch and settle it. After a failure the worker must take over anew."""
+        """Apply one batch and settle it. After a failure the worker must take over again."""
         self.worker._process(START, list(envelopes))
 
     def replies(self, *envelopes: Envelope) -> list[Reply]:

@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 def staff(role: str = Role.PLATFORM_ADMIN, institution: Institution | None = None, email: str = "") -> User:
-    """Somebody new of the staff, with `PASSWORD`."""
+    """A new member of the staff, with `PASSWORD`."""
     email = email or f"{role.lower().replace('_', '.')}-{next(_numbers)}@staff.example"
     return User.objects.create_user(email, PASSWORD, role=role, institution=institution)
 

@@ -154,7 +154,7 @@ def _needed(each: Any) -> bool:
 
 
 def _heads(model: type[models.Model]) -> set[str]:
-    """The columns by which a row is somebody's."""
+    """The columns by which a row belongs to a tenant or user."""
     tenant = getattr(admin.site._registry.get(model), "tenant", None) or ()
     return {path.partition("__")[0] for path in ((tenant,) if isinstance(tenant, str) else tenant)}
 

@@ -1,4 +1,4 @@
-"""What Celery does for trading: send lost commands again, make partitions ahead, check stops."""
+"""What Celery does for trading: resend commands that no matcher has applied, make partitions ahead, check stops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 SEALING_SECONDS = 0.4  # of each two
 PATIENCE = 1.0  # seconds for an answer of Redis: a check has nothing better to do than to wait
 
-_lost = UnacknowledgedCommands()
+_unacknowledged = UnacknowledgedCommands()
 
 
 @shared_task(name="trading.sweep")
@@ -43,9 +43,9 @@ def sweep() -> int:
 
     A group without a matcher is left out: the next one reads all that is pending when it starts.
     """
-    found = _lost.find()
+    found = _unacknowledged.find()
     try:
-        found = {group: lost for group, lost in found.items() if client().exists(redis_keys.matcher(group))}
+        found = {group: batch for group, batch in found.items() if client().exists(redis_keys.matcher(group))}
         if found:
             stream.send(client(), found)
     except redis.RedisError as error:
@@ -63,8 +63,7 @@ def _dispatcher() -> Dispatcher:
 
 @shared_task(name="trading.cancel_due")
 def cancel_due() -> int:
-    """Have the open orders cancelled of who is blocked and of dead-man switches that ran out; how many
-    cancels."""
+    """Cancel the open orders of blocked users and of dead man's switches that ran out; how many cancels."""
     sent = forced_cancels.cancel_due(own_connection(), _dispatcher())
     if sent:
         log.info("open orders are cancelled", cancels=sent)
@@ -116,7 +115,7 @@ def check_stops() -> int:
 
 @shared_task(name="trading.count_stops")
 def count_stops() -> list[str]:
-    """Have the watch list of those symbols read anew that it has another number of stops for than there are."""
+    """Have the watch list read again for the symbols of which it has another number of stops than there are."""
     markets = catalog.markets()
     try:
         wrong = sorted(mismatched(client(), own_connection(), markets)) if markets else []

@@ -28,7 +28,7 @@ Enter = Callable[[], tuple[Page, str]]
 
 @pytest.fixture
 def enter(browser: Browser, live: Live) -> Iterator[Enter]:
-    """Signs somebody new of the platform's staff in; their page and e-mail. Complaints of the browser fail."""
+    """Signs a new member of the platform's staff in; their page and e-mail. Complaints of the browser fail."""
     said: list[str] = []
     contexts: list[BrowserContext] = []
 

@@ -99,10 +99,10 @@ class Live:
         lines = [
             "from django.db import transaction",
             "from matching.core.types import MarketStatus",
-            "from trading import market_control",
+            "from trading.markets import status_control",
             "with transaction.atomic():",
-            f"    asked = market_control.set_status({symbol!r}, MarketStatus.{status}, reason='a test', by='test')",
-            "assert not market_control.wait(asked)",
+            f"    requests = status_control.set_status({symbol!r}, MarketStatus.{status}, reason='a test', by='test')",
+            "assert not status_control.wait(requests)",
         ]
         self.manage("shell", "--no-imports", "-c", "\n".join(lines))
 

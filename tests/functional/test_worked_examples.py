@@ -1,7 +1,7 @@
 """Worked examples, to be read like an accounting book: who has what after each step, and why.
 
-A house with two customers. It takes 0.1 % from whoever waited in the book (the maker) and 0.2 % from whoever
-came to him (the taker), of what each receives. BTC has 8 decimal places, USDT 6.
+A house with two customers. It takes 0.1 % from the customer who waited in the book (the maker) and 0.2 %
+from the one who came to him (the taker), of what each receives. BTC has 8 decimal places, USDT 6.
 
 A table says for every account what is available and what is held, or for every leg of a transaction what it
 adds. After each example all that was paid in is still there: the accounts of an asset sum to zero.

@@ -12,8 +12,7 @@ from exchange.base.database import connect
 from matching.core.types import Reason
 from tests.market import GROUP, Desk, open_desk
 from trading.models import ClientOrder, Order
-from trading.orders import acceptance, batch, candidates
-from trading.orders import stored as orders
+from trading.orders import acceptance, batch, candidates, stored
 from trading.orders.acceptance import accept
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,8 +30,8 @@ def test_a_batch_spends_funds_in_order_and_rejects_what_is_too_much(desk: Desk) 
     assert [c.reason for c in accepted.pending] == [None, None]
     assert [c.reason for c in accepted.rejected] == [Reason.INSUFFICIENT_FUNDS]
     assert desk.balance(alice, "USDT") == (Decimal(50), Decimal(200))
-    stored = Order.objects.get(pk=accepted.rejected[0].order_id)
-    assert (stored.status, stored.reason, stored.held) == ("REJECTED", "INSUFFICIENT_FUNDS", 0)
+    row = Order.objects.get(pk=accepted.rejected[0].order_id)
+    assert (row.status, row.reason, row.held) == ("REJECTED", "INSUFFICIENT_FUNDS", 0)
 
 
 def test_the_same_name_twice_in_one_batch_is_one_order(desk: Desk) -> None:
@@ -41,7 +40,7 @@ def test_the_same_name_twice_in_one_batch_is_one_order(desk: Desk) -> None:
     accepted = desk.accept(draft, draft)
     assert (len(accepted.pending), len(accepted.known)) == (1, 1)
     assert Order.objects.count() == 1
-    view, fingerprint = orders.earlier_orders([draft])[alice, "one"]
+    view, fingerprint = stored.earlier_orders([draft])[alice, "one"]
     assert (view.order_id, fingerprint) == (accepted.pending[0].order_id, draft.fingerprint)
 
 

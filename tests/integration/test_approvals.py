@@ -363,7 +363,7 @@ def test_the_database_keeps_requests_and_decisions(ask: Ask, anna: User, ben: Us
 
 
 def _book(user: User, asset: Asset, amount: int, approval: Approval | None, told: int | None = None) -> None:
-    """An adjustment as somebody with `psql` would write it."""
+    """An adjustment as a person with `psql` would write it."""
     with transaction.atomic():
         account, _ = Account.objects.get_or_create(
             kind="USER", institution=user.institution, user=user, asset=asset
@@ -791,7 +791,7 @@ def test_there_must_be_something_to_resume(market: Instrument, anna: User, ben: 
     ],
 )
 def test_what_takes_more_orders_takes_two_people(before: str, after: str, two: bool) -> None:
-    assert resume.takes_two(MarketStatus(before), MarketStatus(after)) is two
+    assert resume.needs_second_person(MarketStatus(before), MarketStatus(after)) is two
 
 
 # Commands

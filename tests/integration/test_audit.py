@@ -338,7 +338,7 @@ def test_order_commands_are_recorded_with_who_sent_them(chain: Chain) -> None:
 
 
 def test_an_event_commits_with_its_record(chain: Chain) -> None:
-    """Whoever writes it: the order path here, and `record`. No seal is needed."""
+    """By every writer: the order path here, and `record`. No seal is needed."""
     records = sql("SELECT id::text, xmin::text, actor, action, new FROM audit_record ORDER BY id")
     events = sql("SELECT xmin::text, key, message FROM events_outboxevent WHERE topic = 'audit.logs'")
     told = {(message := json.loads(text))["event_id"]: (*rest, message) for *rest, text in events}
@@ -429,7 +429,7 @@ def test_what_was_done_to_the_ledger_is_named(chain: Chain) -> None:
 
 
 def test_the_ledgers_seals_are_a_chain_too(chain: Chain) -> None:
-    """And the audit log knows where it stood, so it cannot be made anew."""
+    """And the audit log knows where it stood, so it cannot be made again."""
     with vandal() as connection:
         connection.execute(
             "UPDATE trading_ledgerseal SET entries = substring(entries FROM 33) WHERE number = 1"

@@ -12,7 +12,7 @@ from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
 import exchange.base.redis
-from exchange.api import sign_in as api
+from exchange.api.sign_in import ATTEMPTS
 from exchange.base.env import env
 from exchange.base.http.problems import Problem
 from exchange.base.redis import Circuit, connect
@@ -97,7 +97,7 @@ def test_a_failed_sign_in_does_not_say_why(trader: User, email: str, password: s
 
 
 def test_attempts_are_limited_per_address_and_email(trader: User) -> None:
-    for _ in range(api.ATTEMPTS):
+    for _ in range(ATTEMPTS):
         assert sign_in(password="wrong").status_code == 401
     response = sign_in()
     assert response.status_code == 429
@@ -117,9 +117,7 @@ def test_attempts_are_limited_while_redis_is_away(trader: User, monkeypatch: pyt
     monkeypatch.setattr(rate_limit, "client", lambda: nowhere)
     monkeypatch.setattr(rate_limit, "_circuit", Circuit())
     monkeypatch.setattr(rate_limit, "_local", LocalBuckets())
-    assert [sign_in(password="wrong").status_code for _ in range(api.ATTEMPTS + 1)] == [
-        401
-    ] * api.ATTEMPTS + [429]
+    assert [sign_in(password="wrong").status_code for _ in range(ATTEMPTS + 1)] == [401] * ATTEMPTS + [429]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 
 from exchange.base.env import env
 from exchange.platform.members import authentication, tokens
-from exchange.platform.members import demo_mode as installation
+from exchange.platform.members.demo_mode import is_demo
 from exchange.platform.members.models import DemoMark, Institution, Role, User
 from matching.models import SymbolGroup
 from tests.staff import staff
@@ -29,7 +29,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
+    monkeypatch.setattr(
+        "exchange.platform.members.demo_mode.env", env.model_copy(update={"exchange_demo": True})
+    )
     account_book.forget()
     catalog.forget()
     authentication.clear_cache()
@@ -91,7 +93,9 @@ def test_a_demo_that_was_cut_short_is_completed(few_traders: None) -> None:
 
 
 def test_no_demo_outside_demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": False}))
+    monkeypatch.setattr(
+        "exchange.platform.members.demo_mode.env", env.model_copy(update={"exchange_demo": False})
+    )
     with pytest.raises(CommandError, match="EXCHANGE_DEMO") as raised:
         run("demo")
     assert raised.value.returncode == 2
@@ -126,7 +130,7 @@ def test_a_demo_of_before_there_was_a_mark_stays_one(few_traders: None) -> None:
             email=email
         )
         migration.mark_demo(apps, None)
-        assert installation.is_demo() is marked
+        assert is_demo() is marked
     assert "0 users and 0 deposits added" in run("demo")
 
 
@@ -142,7 +146,9 @@ def test_a_trader_is_funded_and_can_use_its_token_at_once(few_traders: None) -> 
 
 def test_nobody_is_funded_outside_demo_mode(monkeypatch: pytest.MonkeyPatch, few_traders: None) -> None:
     run("demo")
-    monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": False}))
+    monkeypatch.setattr(
+        "exchange.platform.members.demo_mode.env", env.model_copy(update={"exchange_demo": False})
+    )
     with pytest.raises(CommandError, match="adjust") as raised:
         create("rich@demo.exchange", "--fund", "USDT=1000000")
     assert raised.value.returncode == 2

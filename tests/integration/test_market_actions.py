@@ -188,7 +188,7 @@ def test_a_market_is_moved_by_a_button(desk: Desk, operator: Client) -> None:
     SymbolGroup.objects.create(name="beta")
     resting(desk, desk.user(USDT="1000"))
     answer = do(operator, instrument(), "move", group="beta")
-    (message,) = said(answer)  # nobody matches beta in this test
+    (message,) = said(answer)  # no matcher has beta in this test
     assert "is moved, but no matcher of beta has taken it over" in message
     assert instrument().group_id == "beta"
     assert "is in beta already" in do(operator, instrument(), "move", group="beta").content.decode()

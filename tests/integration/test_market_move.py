@@ -1,4 +1,4 @@
-"""A market goes to another symbol group with its orders, whoever is killed meanwhile."""
+"""A market goes to another symbol group with its orders, whichever process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from matching.snapshot import SnapshotWriter
 from matching.worker import Overtaken, Worker
 from tests.commands import environment
 from tests.market import GROUP, SYMBOL, Desk, eventually, open_desk, running, sql
-from trading.markets import move as moving
-from trading.markets.move import CannotMove, Moved
+from trading.markets.move import CannotMove, Moved, wait
+from trading.markets.move import move as move_market
 from trading.markets.status_control import UnknownMarket
 from trading.models import Instrument, Move, Order, PendingCommand, Trade
 from trading.orders import resend
@@ -65,7 +65,7 @@ def worker_of(group: str, desk: Desk) -> Iterator[Worker]:
 
 def move(to: str, symbol: str = SYMBOL) -> Moved:
     with transaction.atomic():
-        return moving.move(symbol, to, reason="too busy here", by="test")
+        return move_market(symbol, to, reason="too busy here", by="test")
 
 
 def priorities() -> list[tuple[str, int]]:
@@ -98,7 +98,7 @@ def test_orders_keep_their_places_and_trades_their_numbers(desk: Desk) -> None:
         process(other, desk.trigger(stop, "50"))
     filled = [desk.order(order).filled_quantity for order in (*orders, third.command.id)]
     assert filled == [1, 1, Decimal("0.2")]
-    assert desk.order(stop).status == "CANCELLED"  # there was nobody to buy
+    assert desk.order(stop).status == "CANCELLED"  # there was no bid
     assert list(Trade.objects.order_by("number").values_list("number", flat=True)) == [1, 2, 3, 4]
 
 
@@ -140,7 +140,10 @@ def test_commands_on_their_way_go_along(desk: Desk) -> None:
     assert move(OTHER).commands == 1
     assert PendingCommand.objects.get(pk=cancel.command.id).group == OTHER
     desk.take_over()
-    late = [desk.place(user, "BUY", "1", "90"), desk.cancel_all(user)]  # from whoever has not heard of it
+    late = [
+        desk.place(user, "BUY", "1", "90"),
+        desk.cancel_all(user),
+    ]  # from a process that does not know of it
     desk.match(*late)
     assert set(PendingCommand.objects.values_list("group", flat=True)) == {OTHER}
     with worker_of(OTHER, desk) as other:
@@ -173,9 +176,9 @@ def test_running_workers_hand_over_by_themselves(desk: Desk) -> None:
         stream.send(desk.client, {GROUP: [rests]})
         eventually(lambda: desk.order(rests.command.id).status == "OPEN")
         moved = move(OTHER)
-        assert moving.wait(moved)
+        assert wait(moved)
         buys = desk.place(buyer, "BUY", "1", "100")
-        stream.send(desk.client, {GROUP: [buys]})  # sent by one who has not heard of the move
+        stream.send(desk.client, {GROUP: [buys]})  # sent by one that does not know of the move
         eventually(lambda: desk.order(buys.command.id).status == "FILLED")
         epoch = Checkpoint.objects.get(group_id=OTHER).epoch
         eventually(lambda: _book(desk) == (epoch, [["100.00", "2.0000"]]))
@@ -199,14 +202,14 @@ def test_what_cannot_be_moved_is_explained(desk: Desk) -> None:
         with pytest.raises(error, match=said):
             move(to, symbol)
     with pytest.raises(ValueError, match="a reason"), transaction.atomic():
-        moving.move(SYMBOL, OTHER, reason="  ", by="test")
+        move_market(SYMBOL, OTHER, reason="  ", by="test")
     assert not Move.objects.exists()
 
 
 def test_a_move_that_does_not_commit_leaves_no_trace(desk: Desk) -> None:
     user = desk.user(BTC="10")
     with transaction.atomic():
-        moving.move(SYMBOL, OTHER, reason="try", by="test")
+        move_market(SYMBOL, OTHER, reason="try", by="test")
         transaction.set_rollback(True)
     desk.trade(user, "SELL", "1", "100")
     assert Instrument.objects.get().group_id == GROUP
@@ -267,7 +270,7 @@ def test_moves_under_load_while_matchers_are_killed(desk: Desk) -> None:
     placed: list[str] = []
 
     def trade() -> None:
-        """A few orders, sent to either group: nobody need know where the market is."""
+        """A few orders, sent to either group: no sender need know where the market is."""
         batch = [_order(desk, chance, users) for _ in range(10)]
         placed.extend(envelope.command.id for envelope in batch)
         stream.send(desk.client, {chance.choice([GROUP, OTHER]): batch})

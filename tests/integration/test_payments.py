@@ -551,9 +551,11 @@ def test_a_connection_that_dies_leaves_all_or_nothing(
     asked = withdraw(desk, user, "60").pk
     decisions.approve(asked, by=admin, trace_id=TRACE)
     decisions.send(asked, by=admin, reference="S", trace_id=TRACE)
-    name = {"before it is booked": "book", "after it is booked": "settle", "before the commit": "tell_of"}[
-        point
-    ]
+    name = {
+        "before it is booked": "book",
+        "after it is booked": "settle",
+        "before the commit": "record_step",
+    }[point]
     real = getattr(booking, name)
 
     def dies(*given: Any, **more: Any) -> Any:

@@ -1,5 +1,5 @@
-"""Personal data: sealed in the database, sealed anew under another key, decided about, and erased where the records
-stay."""
+"""Personal data: sealed in the database, sealed again under another key, decided about, and erased where the
+records stay."""
 
 from __future__ import annotations
 
@@ -398,7 +398,7 @@ def test_the_pages_of_kyc(desk: Desk, officer: User, user: User) -> None:
 
 
 def lived(desk: Desk, officer: User) -> User:
-    """Somebody who traded, withdrew all, and left traces everywhere."""
+    """A user who traded, withdrew all, and left traces everywhere."""
     user = User.objects.get(pk=desk.user(USDT="100"))
     other = desk.user(BTC="1")
     desk.trade(other, "SELL", "1", "40")

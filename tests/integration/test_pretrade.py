@@ -70,9 +70,9 @@ def limit(**fields: Any) -> Limit:
 def send(desk: Desk, *drafts: NewOrder) -> AcceptedBatch:
     """As intake does it."""
     candidates = prepare(drafts, desk.member(drafts[0].terms.user))
-    with pretrade.judged(own_connection(), candidates) as judgement:
+    with pretrade.judged(own_connection(), candidates) as hold:
         accepted = accept(own_connection(), candidates, [])
-        judgement.keep(accepted.pending)
+        hold.keep(accepted.pending)
     return accepted
 
 
@@ -369,7 +369,7 @@ def set_score(user: str, score: int) -> None:
 
 
 def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counting: str) -> None:
-    """While it was not there nobody counted these orders up, but the matcher counted them down."""
+    """While it was not there no intake counted these orders up, but the matcher counted them down."""
     alice = desk.user(USDT="10000")
     first = limit(institution=desk.institution, max_open_orders=2)
     placed = send(desk, desk.draft(alice, "BUY", "1", "100"))
@@ -386,7 +386,7 @@ def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counti
 
 
 def test_only_a_change_of_limits_makes_counts_old(desk: Desk) -> None:
-    """What is counted is loaded anew on the order path: not for every block, nor while a limit is still to come."""
+    """What is counted is loaded again on the order path: not for every block, nor while a limit is still to come."""
     connection = own_connection()
     Limit.objects.create(institution=desk.institution, max_open_orders=2)
     gate.rules.look(connection)

@@ -20,7 +20,7 @@ from marketdata.orderbook import queries as marketdata
 from matching.order_status import OrderStatus
 from matching.order_view import OrderView
 from tests.market import SYMBOL, Desk, lasting_desk
-from trading.api import queries as selectors
+from trading.api import queries
 from trading.api.queries import OrderFilter
 from trading.models import Order, Trade
 
@@ -146,7 +146,7 @@ def pages(read: Callable[[UUID | None, int], list[Any]], key: Callable[[Any], An
 
 def order_ids(user: str, limit: int = 100, **wanted: Any) -> list[str]:
     return pages(
-        lambda before, most: selectors.orders(user, OrderFilter(**wanted), before, most),
+        lambda before, most: queries.orders(user, OrderFilter(**wanted), before, most),
         lambda order: order.order_id,
         limit,
     )
@@ -180,19 +180,19 @@ def test_orders_by_time_go_by_when_they_were_placed(names: Names) -> None:
 
 
 def all_orders(user: str) -> list[OrderView]:
-    return selectors.orders(user, OrderFilter(), None, 500)
+    return queries.orders(user, OrderFilter(), None, 500)
 
 
 def test_an_order_of_another_is_not_found(names: Names) -> None:
-    found = selectors.order(names.alice, UUID(names.bought))
+    found = queries.order(names.alice, UUID(names.bought))
     assert found is not None
     assert (found.status, found.average_price, found.fee) == ("FILLED", "100", "0.0008")
-    assert selectors.order(names.bob, UUID(names.bought)) is None
-    assert selectors.order(names.alice, id_of(3, 3)) is None
+    assert queries.order(names.bob, UUID(names.bought)) is None
+    assert queries.order(names.alice, id_of(3, 3)) is None
 
 
 def test_an_old_order_in_plain_decimals(names: Names) -> None:
-    found = selectors.order(names.alice, UUID(names.old_orders[-1]))
+    found = queries.order(names.alice, UUID(names.old_orders[-1]))
     assert found is not None
     assert (found.price, found.quantity, found.remaining_quantity) == ("12.34", "1.5", "0")
     assert (found.average_price, found.stop_price, found.reason) == ("12.34", None, None)
@@ -201,20 +201,20 @@ def test_an_old_order_in_plain_decimals(names: Names) -> None:
 @pytest.mark.parametrize("limit", [1, 3, 100])
 def test_trades_of_a_market_by_number(desk: Desk, names: Names, limit: int) -> None:
     keys = pages(
-        lambda before, most: selectors.market_trades(desk.market, before, most),
+        lambda before, most: queries.market_trades(desk.market, before, most),
         lambda trade: trade.pk,
         limit,
     )
     numbers = [Trade.objects.get(pk=key).number for key in keys]
     assert numbers == list(range(len(DAYS) + 2, 0, -1))
-    assert selectors.market_trades(desk.market, id_of(3, 3), 10) == []
+    assert queries.market_trades(desk.market, id_of(3, 3), 10) == []
 
 
 @pytest.mark.parametrize("limit", [1, 100])
 def test_own_trades_bought_and_sold(desk: Desk, names: Names, limit: int) -> None:
     def own(user: str, market: Any = None) -> list[str]:
         return pages(
-            lambda before, most: selectors.own_trades(user, market, before, most),
+            lambda before, most: queries.own_trades(user, market, before, most),
             lambda trade: trade.pk,
             limit,
         )
@@ -229,11 +229,11 @@ def test_own_trades_bought_and_sold(desk: Desk, names: Names, limit: int) -> Non
 def test_the_latest_trades_are_read_from_the_latest_day(desk: Desk, names: Names) -> None:
     with CaptureQueriesContext(
         connection,
-    ) as queries:
-        assert len(selectors.market_trades(desk.market, None, 2)) == 3
-    assert len(queries) == 1
+    ) as captured:
+        assert len(queries.market_trades(desk.market, None, 2)) == 3
+    assert len(captured) == 1
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {queries[0]['sql']}")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {captured[0]['sql']}")
         plan = json.dumps(cursor.fetchone()[0])
     touched = {part for part in partitions_of("trading_trade") if f'"{part}"' in plan}
     assert "trading_trade_default" in touched
@@ -247,33 +247,33 @@ def partitions_of(table: str) -> list[str]:
 
 
 def test_balances(names: Names) -> None:
-    found = {each.asset: (each.available, each.held) for each in selectors.balances(names.alice)}
+    found = {each.asset: (each.available, each.held) for each in queries.balances(names.alice)}
     assert list(found) == ["BTC", "ETH", "USDT"]
     held = Decimal("2") * Decimal("90.5") + Decimal("90.5") + 3 * 90 + Decimal("157.5")
     assert found["BTC"] == (Decimal("10.2992"), Decimal(0))
     assert found["ETH"] == (Decimal(1), Decimal(0))
     assert found["USDT"] == (100_000 - 40 + Decimal("9.481") - held, held)
-    assert selectors.balances(names.nobody) == []
+    assert queries.balances(names.nobody) == []
 
 
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_the_ledger_over_all_accounts(desk: Desk, names: Names, limit: int) -> None:
     def entries(asset: int | None) -> list[str]:
         return pages(
-            lambda before, most: selectors.entries(names.alice, asset, before, most),
+            lambda before, most: queries.entries(names.alice, asset, before, most),
             lambda entry: entry.id,
             limit,
         )
 
-    everything = selectors.entries(names.alice, None, None, 100)
+    everything = queries.entries(names.alice, None, None, 100)
     assert [str(entry.id) for entry in everything] == entries(None) == sorted(entries(None), reverse=True)
     assert [entry.kind for entry in everything] == ["TRADE"] * 4 + ["DEPOSIT"] * 3
-    for balance in selectors.balances(names.alice):
+    for balance in queries.balances(names.alice):
         asset = desk.assets[balance.asset].pk
         of_asset = [entry for entry in everything if entry.asset == asset]
         assert [str(entry.id) for entry in of_asset] == entries(asset)
         assert sum(entry.amount for entry in of_asset) == balance.available + balance.held
-    assert selectors.entries(names.nobody, None, None, 10) == []
+    assert queries.entries(names.nobody, None, None, 10) == []
 
 
 @pytest.fixture

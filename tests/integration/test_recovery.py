@@ -30,11 +30,10 @@ from matching.snapshot import SnapshotWriter
 from matching.worker import Applied, Worker
 from tests.market import GROUP, Desk, eventually, open_desk, running, sql
 from trading.models import Instrument, Order, PendingCommand, Trade
-from trading.orders import best_prices, dispatch, intake, resend
+from trading.orders import best_prices, dispatch, intake, pending, resend
 from trading.orders.amend import amend_order
 from trading.orders.cancel import cancel_order
 from trading.orders.change import ChangeOutcome
-from trading.orders.pending import resend as sent_again
 from trading.orders.place import Outcome, place_orders
 from trading.reference.catalog import Market, catalog
 from trading.settlement import recovery
@@ -300,7 +299,7 @@ def test_the_next_worker_goes_on_where_the_last_one_stopped(door: Desk) -> None:
 
 @pytest.fixture
 def without_redis(door: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """Nobody answers where Redis should be, neither the intake nor the worker, which polls the inbox."""
+    """Neither the intake nor the worker finds Redis; the worker polls the inbox."""
     dead = redis.Redis(port=1, socket_connect_timeout=0.1, retry=Retry(NoBackoff(), 0))
     monkeypatch.setattr(dispatch, "client", lambda: dead)
     monkeypatch.setattr(best_prices, "client", lambda: dead)
@@ -352,7 +351,7 @@ def test_an_order_is_the_same_command_when_it_is_made_anew(desk: Desk) -> None:
         desk.place(alice, "BUY", "1", stop="120"),
         desk.place(bob, "SELL", "1", "80", stop="90"),
     ]
-    again = sent_again([desk.order(envelope.command.id) for envelope in sent])
+    again = pending.resend([desk.order(envelope.command.id) for envelope in sent])
     assert again == [(GROUP, envelope) for envelope in sent]
     desk.match(*sent)
 
@@ -363,7 +362,7 @@ def lost_commands() -> dict[str, list[Envelope]]:
 
 
 def test_lost_commands_are_found_and_applied_once(door: Desk) -> None:
-    """Redis is flushed with an order, a cancel and an amendment in it, which nobody has read."""
+    """Redis is flushed with an order, a cancel and an amendment in it, which were not read."""
     alice = door.user(USDT="1000")
     door.take_over()
     first, second = (door.trade(alice, "BUY", "1", price) for price in ("100", "90"))

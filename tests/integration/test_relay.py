@@ -43,7 +43,7 @@ TOPIC_AUTHORIZATION_FAILED = 29
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits between two tries."""
+    """No wait between two tries."""
     for name in ("FIRST_DELAY", "FIRST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(relay, name, 0.01)
     monkeypatch.setattr(relay, "LONGEST_DELAY", 0.0)
@@ -52,7 +52,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Cluster]:
-    """Whoever reads it sees what earlier tests sent too, so each has keys of its own."""
+    """A reader of it sees what earlier tests sent too, so each has keys of its own."""
     with cluster(ORDERS, TRADES, AUDIT) as running:
         yield running
 
@@ -363,7 +363,7 @@ def test_the_floor_rises_and_no_late_commit_is_missed(
     assert drain(one) == 1
     for _ in range(5):
         one.batch()
-    assert position() == 0  # somebody may still come with a lower id
+    assert position() == 0  # a writer may still come with a lower id
     late.execute("COMMIT")
     late.close()
     assert drain(one) == 1

@@ -279,7 +279,7 @@ def archive_journal(commands: bytes, prefix: str) -> bytes:
 
 
 def test_users_are_forgotten_ten_years_after_they_were_closed(desk: Desk, folder: Path) -> None:
-    """The row stays, as accounts point to it; whoever was closed later is left alone."""
+    """The row stays, as accounts point to it; a user who was closed later is left alone."""
     old, young, alive = (User.objects.get(pk=desk.user(USDT="10")) for _ in range(3))
     for user in (old, young, alive):
         KycProfile.objects.create(user=user, institution=desk.institution, level=2)

@@ -436,7 +436,7 @@ def test_a_command_that_comes_again_later_is_not_applied(desk: Desk) -> None:
 
 
 def test_a_command_nobody_accepted_is_not_applied(desk: Desk) -> None:
-    """Made up by somebody who can write to Redis."""
+    """Made up by a person who can write to Redis."""
     alice = desk.user(USDT="1000")
     order = desk.trade(alice, "BUY", "2", "100")
     desk.match(Envelope(Cancel(uuid7(), desk.market.id, order), "trace"))

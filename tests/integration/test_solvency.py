@@ -232,7 +232,7 @@ def test_a_dry_run_and_what_is_kept(desk: Desk, users: dict[str, str], folder: P
         assert set(kept) == set(of_bank.order_by("-taken_at").values_list("pk", flat=True)[: solvency.KEEP])
     assert (
         len({*of_bank.values_list("root", flat=True), *roots}) == 6
-    )  # blinded anew each time: nobody can compare
+    )  # blinded again each time: they cannot be compared
     (item, _) = ask(users["alice"])["items"]
     assert item["document"] == json.loads(of_bank.latest("taken_at").document)
 

@@ -122,7 +122,7 @@ def test_a_stop_goes_when_the_price_reaches_it(
     view = order_view(desk.order(stop))
     assert (view.trigger_price, view.stop_price) == (trigger_price, "105" if side == "BUY" else "95")
     assert view.triggered_at == view.updated_at
-    assert view.status == ("OPEN" if limit else "CANCELLED")  # a market order with nobody to trade with
+    assert view.status == ("OPEN" if limit else "CANCELLED")  # a market order with no one to trade with
     assert told(stop) == ["PENDING_TRIGGER", "TRIGGERED", view.status]
     assert listed(desk) == {Side.BUY: set(), Side.SELL: set()}
 
@@ -414,14 +414,14 @@ def test_a_rebuild_is_in_chunks_between_which_what_moved_is_checked(
     assert listed(desk) == {Side.BUY: set(), Side.SELL: some[Side.SELL]}
 
 
-@pytest.mark.parametrize("happens", ["doubted", "emptied"])
-def test_what_is_doubted_while_it_is_read_is_read_again(
+@pytest.mark.parametrize("happens", ["invalidated", "emptied"])
+def test_what_is_invalidated_while_it_is_read_is_read_again(
     desk: Desk, checker: Checker, some: dict[Side, set[str]], happens: str
 ) -> None:
     desk.client.flushdb()
     parts = rebuild.rebuild(desk.client, connect, [desk.market])
     next(parts)
-    if happens == "doubted":
+    if happens == "invalidated":
         watchlist.invalidate(desk.client, [SYMBOL])
     else:
         desk.client.flushdb()

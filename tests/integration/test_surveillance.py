@@ -191,7 +191,7 @@ def test_thresholds_are_an_institutions_own(desk: Desk) -> None:
     consume()
     rule = SurveillanceRule.objects.create(institution=desk.institution, kind="WASH_RING", enabled=False)
     assert run.everything().findings == []
-    User.objects.filter(pk=users[0]).update(institution=other)  # now somebody else's user is among them
+    User.objects.filter(pk=users[0]).update(institution=other)  # now another institution's user is among them
     assert len(run.everything().findings) == 1
     RaisedFinding.objects.all().delete()
     SurveillanceRule.objects.create(kind="WASH_RING", severity=4, thresholds={"least_trades": 5})

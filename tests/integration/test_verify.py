@@ -164,7 +164,7 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Snapshot:
 
 
 def _silent(what: str) -> None:
-    """The progress of `verify`, which nobody watches here."""
+    """The progress of `verify`, which is not looked at here."""
 
 
 def test_a_busy_market_is_clean(names: Names) -> None:

@@ -44,9 +44,8 @@ from trading.orders.cancel import cancel_all_orders, cancel_order
 from trading.orders.change import ChangeOutcome
 from trading.orders.place import Outcome, Placed, place_orders
 from trading.verify import check
-from trading.wallet import client
+from trading.wallet import client, release
 from trading.wallet import reconcile as reconciling
-from trading.wallet import release as closing
 from trading.wallet.client import OPEN_SECONDS, WalletClient, WalletUnavailable
 from trading.wallet.reconcile import Finding, reconcile
 from trading.wallet.release import Closer
@@ -56,7 +55,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG = pytest.mark.long
 TIMEOUT = 0.5  # seconds that we wait for an answer of the service
 SESSIONS = "FROM pg_stat_activity WHERE application_name = %s"
-READERS = (client, closing, intake, reconcile_wallet, queries, tasks)  # of WALLET
+READERS = (client, release, intake, reconcile_wallet, queries, tasks)  # of WALLET
 
 
 @pytest.fixture(scope="module")
@@ -401,7 +400,7 @@ def step(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def standing(table: str) -> Iterator[Callable[[], None]]:
-    """Nobody writes to `table` meanwhile; gives what waits until somebody wants to."""
+    """Nothing writes to `table` meanwhile; gives what waits until a process wants to."""
     with connect("exchange test lock") as connection:
         connection.execute("BEGIN")
         connection.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
@@ -442,8 +441,8 @@ def test_web_is_killed_between_the_answer_and_its_commit(
     desk: Desk, service: Service, closer: Closer
 ) -> None:
     alice = customer(desk, service, USDT="1000")
-    with standing("trading_order") as somebody_waits, step("place", alice, order_body("killed")):
-        somebody_waits()
+    with standing("trading_order") as one_waits, step("place", alice, order_body("killed")):
+        one_waits()
     (reservation,) = Reservation.objects.all()
     assert service.balance(alice, "USDT") == (900, 100)
     eventually(lambda: not sql(f"SELECT 1 {SESSIONS} AND state <> 'idle'", "exchange intake"))
@@ -498,16 +497,16 @@ def test_the_sweep_is_killed(desk: Desk, service: Service, closer: Closer, point
         bought = order_id(place(desk, alice, "BUY", "1", "100"))
         cancel_order(alice, bought, "t")
     if point == "posting":
-        with standing("trading_posting") as somebody_waits, step("sweep"):
-            somebody_waits()
+        with standing("trading_posting") as one_waits, step("sweep"):
+            one_waits()
     else:
         service.misbehave("/v1/release-many", "stall_after" if point == "stall_after" else "stall_before")
         with step("sweep") as process:
             service.wait_stalled()
             if point == "answered":
-                with standing("trading_reservation") as somebody_waits:
+                with standing("trading_reservation") as one_waits:
                     service.behave()
-                    somebody_waits()
+                    one_waits()
                     process.kill()
                     sql(f"SELECT pg_terminate_backend(pid) {SESSIONS}", "exchange wallet")
     service.behave()
@@ -746,10 +745,10 @@ def test_releases_are_final_and_a_reserve_that_comes_after_is_refused(service: S
         "REFUSED",
         "insufficient_funds",
     )
-    release = {"reservation_id": other["reservation_id"], "amount": "3"}
-    assert act("release", release | {"amount": "5"}) == ("REFUSED", "differs")
-    assert act("release", release) == act("release", release) == ("RELEASED", "")
-    assert act("release", release | {"amount": "2"}) == ("REFUSED", "differs")
+    left = {"reservation_id": other["reservation_id"], "amount": "3"}
+    assert act("release", left | {"amount": "5"}) == ("REFUSED", "differs")
+    assert act("release", left) == act("release", left) == ("RELEASED", "")
+    assert act("release", left | {"amount": "2"}) == ("REFUSED", "differs")
     assert service.balance(user, "USDT") == (9, 1)  # which a trade is to consume
 
 

@@ -1,7 +1,7 @@
 """A slow book, written from the specification alone, that says what the fast one must do.
 
 It shares the words with the core (types, commands, events) and nothing else: no levels, no indexes, no
-order of its own. All that stands in the market is one list; whoever is first in line is found by
+order of its own. All that stands in the market is one list; the first in line is found by
 looking at all of it. A fill-or-kill order is tried on a copy of the book, and whatever is refused is
 refused because the trial says so. The state is written down separately, too, to compare hashes.
 """
@@ -226,7 +226,7 @@ class Market:
         return [*events, Opened(taker.id, taker.left, taker.since)]
 
     def run(self, taker: Entry) -> list[Event]:
-        """Meet those in line one by one, until the taker is done or nobody is left."""
+        """Meet those in line one by one, until the taker is done or none is left."""
         events: list[Event] = []
         worst = self.worst_price(taker)
         for maker in self.in_line(taker, worst):

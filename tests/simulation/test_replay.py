@@ -30,7 +30,7 @@ class Memory:
         self.connection.execute(SQL.read_text().encode())
 
     def ask(self, request: UUID, signed_at: int) -> str:
-        """The outcome; connects anew where the server was lost."""
+        """The outcome; connects again where the server was lost."""
         parameters = (request, signed_at, WINDOW)
         try:
             row = self.connection.execute(
@@ -83,7 +83,7 @@ def test_no_crash_of_postgresql_lets_a_request_in_twice(memory: Memory) -> None:
     assert memory.ask(request, signed_at) == "REPLAYED"  # an orderly end forgets nothing
 
     backend = memory.connection.info.backend_pid
-    os.kill(backend, signal.SIGKILL)  # PostgreSQL starts anew with what is in its log
+    os.kill(backend, signal.SIGKILL)  # PostgreSQL starts again with what is in its log
     assert memory.ask(request, signed_at) == "UNSURE"
     assert 3 < memory.until_new() < 10
     assert memory.ask(request, signed_at) == "UNSURE"

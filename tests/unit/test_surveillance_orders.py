@@ -96,7 +96,7 @@ def test_bait_that_was_hit_or_taken_away_by_others_is_none() -> None:
 
 
 def test_a_market_maker_cancels_all_day_and_is_no_spoofer() -> None:
-    """Shows both sides, leaning up to 4 to 1, anew every few seconds, and after each fill."""
+    """Shows both sides, leaning up to 4 to 1, again every few seconds, and after each fill."""
     rng = random.Random(4)
     trades, orders, at = [], [], 0.0
     for n in range(300):

@@ -1,4 +1,4 @@
-"""REST: trades, of a market for everybody, and a trader's own with their side of them."""
+"""REST: trades, of a market for all, and a trader's own with their side of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The trial balance: what stood on the accounts at any moment, added up from postings and nothing else.
 
-A posting belongs to the time that its transaction says. In the ledger a positive balance is what is owed to somebody
-(USER, FEES), which a bank calls a credit, and a negative one what it has for that (CUSTODY), a debit; per asset both
-sides are equal at every moment, because the postings of each transaction are.
+A posting belongs to the time that its transaction says (docs/decisions/022). In the ledger a positive balance is what
+is owed to others (USER, FEES), which a bank calls a credit, and a negative one what it has for that (CUSTODY), a debit;
+per asset both sides are equal at every moment, because the postings of each transaction are.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class StatementError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One booking of the bank. `amount` is above zero for what came in. `references` are names that somebody gave it,
+    """One booking of the bank. `amount` is above zero for what came in. `references` are names that one side gave it,
     `words` those that may be names, out of its text; both as `name` makes them."""
 
     where: str

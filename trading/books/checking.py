@@ -32,10 +32,10 @@ def against_ledger(report: dict[str, Any], connection: psycopg.Connection[Any]) 
     found += (differing := late.differences(connection, day))
     if differing:
         found += [f"came after the closing: {name}" for name in late.transactions(connection, closed)]
-    told = {tuple(sorted(row.items())) for row in report["trial_balance"]}
+    signed = {tuple(sorted(row.items())) for row in report["trial_balance"]}
     now = {tuple(sorted(balance.as_row(line).items())) for line in balance.lines(connection, closed.ends_at)}
-    found += [f"the trial balance had {_line(row)}" for row in sorted(told - now)]
-    found += [f"the trial balance of then is now {_line(row)}" for row in sorted(now - told)]
+    found += [f"the trial balance had {_line(row)}" for row in sorted(signed - now)]
+    found += [f"the trial balance of then is now {_line(row)}" for row in sorted(now - signed)]
     return found
 
 

@@ -111,7 +111,7 @@ def _set_aside(target: Path, now: datetime) -> None:
 
 @contextmanager
 def _alone() -> Iterator[psycopg.Connection[Any]]:
-    """Nobody else closes a day meanwhile. PostgreSQL gives the lock back when the connection ends."""
+    """No other process closes a day meanwhile. PostgreSQL gives the lock back when the connection ends."""
     with connect("exchange end_of_day") as connection:
         ((got,),) = connection.execute(_LOCK)
         if not got:
@@ -144,7 +144,7 @@ def _check_nothing_under_way(connection: psycopg.Connection[Any], day: Bounds) -
 def _report(
     taken: Snapshot, day: Bounds, trial: list[Line], moved: list[Line], by: str, progress: Progress
 ) -> dict[str, Any]:
-    """Raises Refused for books that are not in order: nobody signs those."""
+    """Raises Refused for books that are not in order: those are not signed."""
     totals = balance.totals(trial)
     wrong = [f"{total.asset}: debit {plain(total.debit)}, credit {plain(total.credit)}" for total in totals
              if not total.balanced]  # fmt: skip

@@ -1,6 +1,6 @@
 """Decimal sums of any length, exact or not at all: a ledger's numbers have up to 36 digits, Python's sums keep 28.
 
-Whoever adds amounts up in these modules does so inside `exact()`; a sum that would have to be rounded raises Inexact.
+These modules add amounts up inside `exact()` only; a sum that would have to be rounded raises Inexact.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ _CONTEXT = Context(prec=100, traps=[DivisionByZero, Inexact, InvalidOperation, O
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """A context, or a decorator of a function; a generator keeps the context of whoever runs it."""
+    """A context, or a decorator of a function; a generator keeps the context of its caller."""
     with localcontext(_CONTEXT):
         yield

@@ -1,8 +1,8 @@
 """The ledger against a bank's statement, line by line. Pure.
 
-First by reference: a name that both sides know. Amount or day may differ then, which is told. What no reference finds
-is matched by amount and day, nearest day first, after all references have had their turn. What is left over on either
-side is `extra` (the bank has it, the ledger does not) or `missing` (the other way round).
+First by reference: a name that both sides know. Amount or day may differ then, which is reported. What no reference
+finds is matched by amount and day, nearest day first, after all references have had their turn. What is left over on
+either side is `extra` (the bank has it, the ledger does not) or `missing` (the other way round).
 """
 
 from __future__ import annotations

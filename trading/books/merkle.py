@@ -1,4 +1,4 @@
-"""A Merkle-sum tree of liabilities: its root says what is owed in all, and each who is owed can find their part in it.
+"""A Merkle-sum tree of liabilities: its root says what is owed in all, and each user can find what they are owed in it.
 
 Pure: no database, no clock, no chance. Sums are integers in the asset's smallest unit and never negative.
 
@@ -9,14 +9,14 @@ Hashes and nonces are lower-case hexadecimal, sums decimal without leading zeros
 can check a path (`docs/check_leaf.py`, `exchange/terminal/static/terminal/js/proof.js`).
 
 The idea is Gregory Maxwell's (2013). His node hashes the *sum* of its children with their hashes, so each child's own
-sum is not bound: whoever shows one user a small left and another a small right sum under the same root proves less than
-is owed. Hu, Zhang and Guo found that (*Breaking the Binding*, ePrint 2018/1139): a node must bind both sums, as here.
-From the later schemes (DAPOL, ePrint 2020/468) come: the user's own id in the leaf, so that two users with equal
-balances cannot be shown the same leaf; leaves padded to a power of two with blinded zeros, in random order; and each
-balance split at random, so that a sum beside one's own leaf is nobody's balance.
+sum is not bound: an issuer that shows one user a small left and another a small right sum under the same root proves
+less than is owed. Hu, Zhang and Guo found that (*Breaking the Binding*, ePrint 2018/1139): a node must bind both sums,
+as here. From the later schemes (DAPOL, ePrint 2020/468) come: the user's own id in the leaf, so that two users with
+equal balances cannot be shown the same leaf; leaves padded to a power of two with blinded zeros, in random order; and
+each balance split at random, so that a sum beside one's own leaf is no user's balance.
 
-Known limitation: the sums on a path are seen by whoever gets it (DAPOL hides them in commitments with range proofs). A
-tree says what is owed to those who look: an omitted user is found only when that user looks.
+Known limitation: the sums on a path are seen by the user who gets it (DAPOL hides them in commitments with range
+proofs). A tree says what is owed to those who look: an omitted user is found only when that user looks.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def parent(left: Node, right: Node) -> Node:
 
 
 def nonce(secret: bytes, user: str, part: int) -> bytes:
-    """What blinds a leaf: nobody who lacks the proof's secret can try amounts on it."""
+    """What blinds a leaf: without the proof's secret no amounts can be tried on it."""
     return hmac.digest(secret, f"{user}|{part}".encode(), "sha256")
 
 

@@ -2,7 +2,7 @@
 
 What the ledger has taken out of CUSTODY came in at the bank, so both are compared with the sign of the bank. A booking
 is known by the id of its transaction, by the id of the payment that it belongs to, and by the references that its user
-and the bank gave that payment. The file is read twice: first to its end, so that nothing is told of half a statement.
+and the bank gave that payment. The file is read twice: first to its end, so that nothing is reported of half a file.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _bookings(connection: psycopg.Connection[Any], scope: Scope, days: int) -> l
 
 
 def _under_way(connection: psycopg.Connection[Any], scope: Scope) -> dict[str, str]:
-    """Payments that nobody has booked, by their names: a line of the bank about one is no riddle."""
+    """Payments that are not booked yet, by their names: a line of the bank about one is no riddle."""
     given = {"asset": scope.asset.pk, "institution": scope.institution.pk}
     rows = connection.execute(_UNDER_WAY, given).fetchall()
     return {name: says for says, references in rows for name in statement.names(references)}

@@ -38,7 +38,7 @@ class Tampered(Exception):
 
 
 def canonical(value: Any) -> bytes:
-    """Raises TypeError for a float: money has none, and nobody writes them alike."""
+    """Raises TypeError for a float: money has none, and no two languages write them alike."""
     _no_floats(value)
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()

@@ -104,7 +104,7 @@ class Proof:
         return merkle.root(self.levels)
 
     def report(self) -> dict[str, Any]:
-        """What is signed and published. It tells nothing of any user, nor how many there are."""
+        """What is signed and published. It says nothing of any user, nor how many there are."""
         return {
             "kind": KIND,
             "version": 1,
@@ -177,7 +177,7 @@ def _minor(amount: Decimal, owner: Owner) -> int:
 
 
 def _blind(proof: str, asset: str) -> merkle.Node:
-    """A leaf of nobody."""
+    """A leaf of no user."""
     return merkle.leaf(proof, asset, str(ids.new()), 0, secrets.token_bytes(merkle.HASH), 0)
 
 
@@ -250,7 +250,7 @@ class Own(NamedTuple):
 
 
 def own(user_id: str, institution_id: str) -> list[Own]:
-    """The newest proof of each asset, with the user's leaves in it: none for whoever had no account then."""
+    """The newest proof of each asset, with the user's leaves in it: none where they had no account then."""
     newest = (
         SolvencyProof.objects.filter(institution_id=institution_id)
         .order_by("asset__code", "-taken_at", "-id")

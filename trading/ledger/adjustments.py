@@ -3,7 +3,8 @@
     payload {user, asset, amount, contra} → approval → ledger transaction ADJUSTMENT and a row that names the approval
 
 The other side is a house account of the user's institution: CUSTODY where the books did not say what came in or went
-out, FEES where the house gives or takes of its own. The database books no adjustment without its approval.
+out, FEES where the house gives or takes of its own. The database books no adjustment without its approval
+(docs/decisions/015).
 """
 
 from __future__ import annotations

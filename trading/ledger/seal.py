@@ -4,7 +4,7 @@
 
 A transaction and its postings follow one another by id (`exchange.base.ids.part`), so one pass over both tables has
 each transaction whole. A slice says `hash = SHA-256(hash before ‖ entries)`. `verify` makes the digests again. All
-this is beside the order path, which pays for one note a statement.
+this is beside the order path, which pays for one note a statement (docs/decisions/017).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Digest(NamedTuple):
 
 
 def seal() -> int:
-    """Seal one slice; how many transactions, 0 if there is none or somebody else is at it."""
+    """Seal one slice; how many transactions, 0 if there is none or another process is at it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
         if not cursor.fetchone()[0]:
@@ -76,8 +76,8 @@ def anchor() -> bool:
             return False
         new = {"number": row[0], "hash": bytes(row[1]).hex()}
         cursor.execute("SELECT new FROM audit_record WHERE resource = 'ledger' ORDER BY id DESC LIMIT 1")
-        told = cursor.fetchone()
-        if told is not None and new["hash"] in told[0]:
+        recorded = cursor.fetchone()
+        if recorded is not None and new["hash"] in recorded[0]:
             return False
         record(action="ledger.sealed", resource="ledger", actor="system:ledger", new=new)
     return True

@@ -1,7 +1,8 @@
 """The only writer of ledger rows. Each function needs an open transaction and gets it as an argument.
 
 Balances are not written here, nor anywhere else in Python: the database derives them from postings and holds
-(`migrations/sql/ledger.sql`). A posting's id is its transaction's with an ordinal, see `exchange.base.ids.part`.
+(`migrations/sql/ledger.sql`, docs/decisions/002). A posting's id is its transaction's with an ordinal, see
+`exchange.base.ids.part`.
 """
 
 from __future__ import annotations

@@ -51,28 +51,33 @@ class RestrictCommand(TargetCommand):
         status = MarketStatus(options.get("status") or self.status)
         try:
             with transaction.atomic():
-                asked = restrict.restrict(target, status, reason=options["reason"], by=shell_user())
+                requests = restrict.restrict(target, status, reason=options["reason"], by=shell_user())
                 transaction.set_rollback(options["dry_run"])
         except (status_control.UnknownMarket, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
         except restrict.NeedsSecondPerson as error:
             raise CommandError(str(error), returncode=1) from error
-        late = [] if options["dry_run"] else status_control.wait(asked)
-        self._print(asked, late, as_json=options["as_json"], dry_run=options["dry_run"])
+        late = [] if options["dry_run"] else status_control.wait(requests)
+        self._print(requests, late, as_json=options["as_json"], dry_run=options["dry_run"])
         if late:
             raise SystemExit(1)
 
     def _print(
-        self, asked: Sequence[StatusRequest], late: Sequence[StatusRequest], *, as_json: bool, dry_run: bool
+        self,
+        requests: Sequence[StatusRequest],
+        late: Sequence[StatusRequest],
+        *,
+        as_json: bool,
+        dry_run: bool,
     ) -> None:
         if as_json:
             answer = [
                 {**asdict(each), "done": not dry_run and each not in late, "dry_run": dry_run}
-                for each in asked
+                for each in requests
             ]
             self.stdout.write(json.dumps(answer))
             return
-        for each in asked:
+        for each in requests:
             tail = " (its matcher has not come to it yet)" if each in late else ""
             self.stdout.write(
                 f"{each.symbol}: {each.before} → {each.after}{' would be' if dry_run else ''}{tail}"

@@ -2,12 +2,12 @@
 
     lock both checkpoints → raise both epochs → Release in one journal, Adopt in the other → the market's row → commit
 
-One transaction does it, and no matcher has to help: both are fenced off by the new epochs. What they settle after it
-fails, they throw their books away and read them anew, one without the market and one with it. So it makes no
-difference where anybody is killed, and it works while a matcher is down.
+One transaction does it (docs/decisions/014), and no matcher has to help: both are fenced off by the new epochs. What
+they settle after it fails, they throw their books away and read them again, one without the market and one with it. So
+it makes no difference where a process is killed, and it works while a matcher is down.
 
-No order changes. Places in a book are counted by its group's sequence plus the market's `place_offset`, and the new
-offset makes the count go on where it was. Trades go on with the next number.
+No order changes. Priorities in a book are counted by its group's sequence plus the market's `place_offset`, and the
+new offset makes the count go on where it was. Trades go on with the next number.
 
 A command for the market that has not been applied is still pending, and is now its new group's. One that a process
 sends to the old group, because it has not heard of the move, is passed on by the matcher there, or by the sweep.
@@ -59,7 +59,7 @@ class CannotMove(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """`orders` are those that were open, with their places; `commands` those that were on their way."""
+    """`orders` are those that were open, with their priorities; `commands` those that were on their way."""
 
     symbol: str
     from_group: str
@@ -72,7 +72,7 @@ class Moved:
 
 def move(symbol: str, to: str, *, reason: str, by: str, trace_id: str = "") -> Moved:
     """Give a market to another group; a transaction must be open, and it should do little else, as both groups wait
-    for its end. Raises CannotMove, market_control.UnknownMarket, and ValueError without a reason.
+    for its end. Raises CannotMove, status_control.UnknownMarket, and ValueError without a reason.
     """
     assert connection.in_atomic_block, "all of a move commits together"
     reason, trace_id = checked_reason(reason), trace_id or uuid7()
@@ -89,8 +89,8 @@ def move(symbol: str, to: str, *, reason: str, by: str, trace_id: str = "") -> M
             )
         release = Release(uuid7(), market.id, to)
         released, _ = _journal(cursor, market.group, release, trace_id)
-        place = instrument.place_offset + released
-        adopt = Adopt(uuid7(), market.id, market.group, place)
+        priority = instrument.place_offset + released
+        adopt = Adopt(uuid7(), market.id, market.group, priority)
         adopted, epoch = _journal(cursor, to, adopt, trace_id)
     Move.objects.create(
         instrument=instrument,
@@ -102,7 +102,7 @@ def move(symbol: str, to: str, *, reason: str, by: str, trace_id: str = "") -> M
         by=by,
         trace_id=trace_id,
     )
-    Instrument.objects.filter(pk=market.id).update(group_id=to, place_offset=place - adopted)
+    Instrument.objects.filter(pk=market.id).update(group_id=to, place_offset=priority - adopted)
     commands = _relabel(market.id, market.group, to)
     audit.record(
         action="market.move",
@@ -113,7 +113,7 @@ def move(symbol: str, to: str, *, reason: str, by: str, trace_id: str = "") -> M
         trace_id=trace_id,
     )
     notices = {market.group: [Envelope(release, trace_id)], to: [Envelope(adopt, trace_id)]}
-    transaction.on_commit(lambda: _tell(notices))
+    transaction.on_commit(lambda: _wake_matchers(notices))
     return Moved(market.symbol, market.group, to, open_orders(market.id), commands, trace_id, epoch)
 
 
@@ -158,7 +158,7 @@ def _relabel(instrument: int, group: str, to: str) -> int:
     return PendingCommand.objects.filter(pk__in=theirs).update(group=to)
 
 
-def _tell(notices: dict[str, list[Envelope]]) -> None:
+def _wake_matchers(notices: dict[str, list[Envelope]]) -> None:
     """Both matchers look into PostgreSQL now, and not only in a second."""
     catalog.forget()
     _dispatcher.send(notices)

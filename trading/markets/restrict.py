@@ -1,4 +1,5 @@
-"""What one operator may do to a market alone: make it stricter. To let it take orders again needs a second person."""
+"""What one operator may do to a market alone: make it stricter. To let it take orders again needs a second person
+(docs/decisions/015)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from django.utils.translation import gettext as _
 from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from trading.markets import status_control
-from trading.markets.resume import takes_two
+from trading.markets.resume import needs_second_person
 from trading.markets.status_control import StatusRequest
 
 
@@ -18,8 +19,8 @@ class NeedsSecondPerson(Exception):
 def restrict(
     target: str | SymbolGroup, status: MarketStatus, *, reason: str, by: str, trace_id: str = ""
 ) -> list[StatusRequest]:
-    """Have a market, or all of a group, go to `status`; a transaction must be open. Raises TakesTwo, and what
-    `status_control.set_status` raises.
+    """Have a market, or all of a group, go to `status`; a transaction must be open. Raises NeedsSecondPerson,
+    and what `status_control.set_status` raises.
 
     What others have asked for before counts, also where a matcher has not come to it yet.
     """
@@ -28,7 +29,7 @@ def restrict(
     milder = [
         f"{market.symbol} is {expected[market.id]}"
         for market in markets
-        if takes_two(expected[market.id], status)
+        if needs_second_person(expected[market.id], status)
     ]
     if milder:
         raise NeedsSecondPerson(

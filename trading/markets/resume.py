@@ -1,4 +1,4 @@
-"""Back to accepting orders: whoever stops a market needs nobody, letting it go on takes two people."""
+"""Back to accepting orders: one person may stop a market, letting it go on takes two (docs/decisions/015)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STRICTNESS = [
 ACCEPTING = frozenset({MarketStatus.TRADING, MarketStatus.POST_ONLY})
 
 
-def takes_two(before: MarketStatus, after: MarketStatus) -> bool:
+def needs_second_person(before: MarketStatus, after: MarketStatus) -> bool:
     """True if more orders would be taken `after` than `before`."""
     return after in ACCEPTING and STRICTNESS.index(after) < STRICTNESS.index(before)
 
@@ -51,16 +51,16 @@ def ask(target: str | SymbolGroup, *, status: MarketStatus, reason: str, by: Use
 def check(payload: Payload) -> None:
     """Raises Refused."""
     status = _status(payload)
-    if not any(takes_two(before, status) for _market, before in _markets(payload)):
+    if not any(needs_second_person(before, status) for _market, before in _markets(payload)):
         raise Refused(text("nothing of it is stricter than %(status)s now") % {"status": status})
 
 
 def apply(approval: Approval) -> str:
-    """In the open transaction: the matcher is told when it commits."""
+    """In the open transaction: the matcher gets the command when it commits."""
     payload, by = approval.payload, approval.decided_by
-    assert by is not None, "somebody approves it"
+    assert by is not None, "an approval that is applied has been decided by a user"
     status = _status(payload)
-    resumed = [market.symbol for market, before in _markets(payload) if takes_two(before, status)]
+    resumed = [market.symbol for market, before in _markets(payload) if needs_second_person(before, status)]
     for symbol in resumed:
         reason = approval.reason[: operator_commands.REASON_LENGTH]
         status_control.set_status(symbol, status, reason=reason, by=by.email, trace_id=str(approval.pk))
@@ -78,7 +78,7 @@ def changes(payload: Payload) -> list[Change]:
     return [
         (market.symbol, str(before), str(status))
         for market, before in _markets(payload)
-        if takes_two(before, status)
+        if needs_second_person(before, status)
     ]
 
 

@@ -35,7 +35,7 @@ class UnknownMarket(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """A market's status that was asked for; `command` is the id of what tells its matcher."""
+    """A market's status that was asked for; `command` is the id of its matcher's command."""
 
     symbol: str
     before: str
@@ -62,13 +62,13 @@ def set_status(
     found = markets_of(target)
     before = expected_status(found)
     commands: dict[str, list[Envelope]] = defaultdict(list)
-    asked = []
+    requests = []
     for market in found:
         command: Halt | Resume = Halt(uuid7(), market.id, status)
         if status is MarketStatus.TRADING:
             command = Resume(uuid7(), market.id)
         commands[market.group].append(Envelope(command, trace_id))
-        asked.append(
+        requests.append(
             StatusRequest(market.symbol, before[market.id].value, status.value, command.id, trace_id)
         )
         audit.record(
@@ -81,14 +81,14 @@ def set_status(
         )
     Instrument.objects.filter(pk__in=[market.id for market in found]).update(status_reason=reason)
     send_changes(commands)
-    return asked
+    return requests
 
 
-def wait(asked: Sequence[StatusRequest], seconds: float = WAIT_SECONDS) -> list[StatusRequest]:
+def wait(requests: Sequence[StatusRequest], seconds: float = WAIT_SECONDS) -> list[StatusRequest]:
     """After the commit: those that their matchers have not come to in time. They will, when they are back."""
-    missing = unapplied([each.command for each in asked], seconds)
+    missing = unapplied([each.command for each in requests], seconds)
     catalog.forget()
-    return [each for each in asked if each.command in missing]
+    return [each for each in requests if each.command in missing]
 
 
 def unapplied(commands: Sequence[str], seconds: float = WAIT_SECONDS) -> set[str]:
@@ -116,8 +116,8 @@ def markets_of(target: str | SymbolGroup) -> list[Market]:
 
 
 def expected_status(markets: Sequence[Market]) -> dict[int, MarketStatus]:
-    """By instrument, the status when all that was asked for has been applied. Nobody else asks until the open
-    transaction ends."""
+    """By instrument, the status when all that was asked for has been applied. No other request is made until
+    the open transaction ends."""
     ids = [market.id for market in markets]
     locked = Instrument.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
     expected = {row.pk: MarketStatus(row.status) for row in locked}

@@ -137,10 +137,10 @@ class Instrument(models.Model):
         return self.symbol.replace("/", "-")
 
     def clean(self) -> None:
-        """Nothing in a trade is ever rounded but the fee: tick × lot must fit the quote asset's scale."""
+        """Only fees in a trade are rounded (docs/decisions/003): tick × lot must fit the quote asset's scale."""
         steps = (self.tick_size, self.lot_size, self.min_quantity, self.max_quantity)
         if not (self.base_id and self.quote_id and all(steps)):
-            return  # what is missing or zero is told by its own field or constraint
+            return  # what is missing or zero is reported by its own field or constraint
         problems: dict[str, Any] = {}
         if self.symbol != f"{self.base.code}/{self.quote.code}":
             problems["symbol"] = f"must be {self.base.code}/{self.quote.code}"

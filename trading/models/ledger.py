@@ -2,7 +2,7 @@
 
 A posting adds to an account (positive) or takes from it (negative); the postings of a transaction sum to zero
 per asset. Balances are derived: the database itself applies postings and holds to `available` and `held`, and
-refuses anybody else who writes them (`migrations/sql/ledger.sql`).
+refuses every other writer (`migrations/sql/ledger.sql`, docs/decisions/002).
 """
 
 from __future__ import annotations

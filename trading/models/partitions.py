@@ -1,4 +1,4 @@
-"""Which tables are partitioned, and how."""
+"""Which tables are partitioned, and how (docs/decisions/004)."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _person(**options: Any) -> Any:
 class Payment(models.Model):
     """What both have in common. `party` is where the money comes from or goes to, sealed with its user's own key
     (`exchange.platform.members.personal_data`). One with `second_person` was above the threshold when it was
-    requested: somebody asks for its approval, and somebody else approves."""
+    requested: one person asks for its approval, and another approves."""
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     user = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""Seals over the ledger: what was written stays what it was, whoever edits it with the triggers off."""
+"""Seals over the ledger: what was written and is edited later, with the triggers off, is found."""
 
 from __future__ import annotations
 

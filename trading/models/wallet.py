@@ -1,7 +1,7 @@
 """Reservations at a bank's own wallet service (WALLET=http): what we asked it for, and how that stands.
 
-One for each order, under the order's id. What the states mean and how one leads to another is told in
-`trading.wallet`.
+One for each order, under the order's id. What the states mean and how one leads to another is written
+in `trading.wallet`.
 """
 
 from __future__ import annotations

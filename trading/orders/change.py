@@ -1,4 +1,4 @@
-"""One command on an order that exists, sent through intake: what `cancel` and `amend` have in common."""
+"""One command on an order that exists, sent through intake: what `cancel_order` and `amend_order` have in common."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def change(
     """Send the command and say what came of it. One that is `refused` already goes the same way, to be recorded
     with the others. Raises psycopg.Error, django.db.Error."""
     market = catalog.by_id(order.instrument_id)
-    asked = OrderChange(
+    wanted = OrderChange(
         market.group,
         Envelope(command, trace_id, intake().replies.channel),
         order_id=str(order.pk),
         refused=refused,
     )
     if terms is not None and not refused:
-        asked.hold_account, asked.reckoned_from = order.hold_account_id, terms.reckoned_from
-        asked.hold, asked.hold_scale = terms.extra_hold, terms.scale
-    request = Request(changes=[asked])
+        wanted.hold_account, wanted.reckoned_from = order.hold_account_id, terms.reckoned_from
+        wanted.hold, wanted.hold_scale = terms.extra_hold, terms.scale
+    request = Request(changes=[wanted])
     if order.status == OrderStatus.PENDING and not refused:
         request.before = resend([order])
     intake().submit(request, lambda: not stored.any_command([command.id]))
-    return _changed(order, asked, request)
+    return _changed(order, wanted, request)
 
 
 def _changed(order: Order, change: OrderChange, request: Request) -> Changed:

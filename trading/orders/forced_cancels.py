@@ -1,9 +1,9 @@
-"""Open orders that have to go without their owner's word: of blocked users, and of dead-man switches that ran out.
+"""Open orders that have to go without their owner's word: of blocked users, and of dead man's switches that ran out.
 
     who is due → durable CancelAll commands, one transaction → stream
 
-It looks at what is open now, each second, so it may be killed at any point and run again. An order that is
-still PENDING is sent ahead of the cancel, as it may have been lost on its way.
+It looks at what is open now, each second, so it may be killed at any point and run again (docs/decisions/008). An order
+that is still PENDING is sent ahead of the cancel, as it may have been lost on its way.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _pair(envelope: Envelope) -> Pair:
 
 
 def _change(pair: Pair, origin: Origin) -> OrderChange:
-    """A dead-man switch is its owner's own word, a block an operator's."""
+    """A dead man's switch is its owner's own word, a block an operator's."""
     user, instrument = pair
     reason = Reason.OPERATOR_CANCELLED if origin is audit.BLOCKED else Reason.USER_CANCELLED
     command = CancelAll(uuid7(), instrument, user, reason)

@@ -3,9 +3,9 @@
     request threads → one queue → the intake thread: one transaction for all that waits → stream
     reply → request thread
 
-`place`, `cancel` and `amend`, in files of their own, submit requests here and block until the matcher has settled or
-is late; then they say what PostgreSQL says. What they return is committed. psycopg.Error means that PostgreSQL is away
-and nothing is known: the caller may send the same `client_order_id` again.
+`place_orders`, `cancel_order` and `amend_order`, in files of their own, submit requests here and block until the
+matcher has settled or is late; then they say what PostgreSQL says. What they return is committed. psycopg.Error means
+that PostgreSQL is away and nothing is known: the caller may send the same `client_order_id` again.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Request:
         self.replies: dict[str, Reply] = {}
         self.error: BaseException | None = None
         self.progress = threading.Event()  # committed and, unless it is late, answered
-        self.given_up = False  # nobody waits any more: what is not committed yet need not be
+        self.given_up = False  # no caller waits any more: what is not committed yet need not be
         self._missing = 0
         self._lock = threading.Lock()
 
@@ -150,12 +150,12 @@ class Intake:
         charged = [request for request in batch if request.spending is not None and request.allowance is None]
         charge = Charge([request.spending for request in charged if request.spending is not None])
         candidates = [candidate for request in batch for candidate in request.candidates]
-        with metrics.intake_seconds.time(), judged(connection, candidates, charge) as judgement:
+        with metrics.intake_seconds.time(), judged(connection, candidates, charge) as hold:
             batch = _allowed(batch, charged, charge)
             candidates = [candidate for request in batch for candidate in request.candidates]
             changes = [change for request in batch for change in request.changes]
             accepted = accept(connection, candidates, changes)
-            judgement.keep(accepted.pending)
+            hold.keep(accepted.pending)
         metrics.intake_batch.observe(len(candidates) + len(changes))
         metrics.orders.labels("accepted").inc(len(accepted.pending))
         metrics.orders.labels("rejected").inc(len(accepted.rejected))

@@ -82,27 +82,27 @@ def cancel_orders(scope: Scope, *, reason: str, by: str, trace_id: str = "") -> 
     reason, trace_id = checked_reason(reason), trace_id or uuid7()
     if not str(scope):
         raise ValueError("say which orders: one, a user's, a market's or an institution's")
-    asked = CancelRequest(str(scope), scope.orders().count(), trace_id)
+    request = CancelRequest(str(scope), scope.orders().count(), trace_id)
     commands: dict[str, list[Envelope]] = defaultdict(list)
     for instrument, command in _commands(scope):
         commands[catalog.by_id(instrument).group].append(Envelope(command, trace_id))
-        asked.commands.append(command.id)
+        request.commands.append(command.id)
     audit.record(
         action="orders.cancel",
-        resource=asked.scope,
+        resource=request.scope,
         actor=by,
         institution=_institution(scope),
-        new={"orders": asked.orders, "reason": reason},
+        new={"orders": request.orders, "reason": reason},
         trace_id=trace_id,
     )
     pending = list(
         scope.orders().filter(status=OrderStatus.PENDING).order_by("pk").values_list("pk", flat=True)
     )
-    transaction.on_commit(lambda: _send_again(pending))
+    transaction.on_commit(lambda: _resend(pending))
     for group, batch in commands.items():
         for first in range(0, len(batch), AT_ONCE):
             send_changes({group: batch[first : first + AT_ONCE]})
-    return asked
+    return request
 
 
 def _commands(scope: Scope) -> Iterator[tuple[int, Cancel | CancelAll]]:
@@ -127,7 +127,7 @@ def _institution(scope: Scope) -> str:
     return str(scope.institution.pk) if scope.institution else ""
 
 
-def _send_again(pending: list[UUID]) -> None:
+def _resend(pending: list[UUID]) -> None:
     outgoing: dict[str, list[Envelope]] = defaultdict(list)
     for group, envelope in resend(Order.objects.filter(pk__in=pending).order_by("pk")):
         outgoing[group].append(envelope)

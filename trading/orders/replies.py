@@ -1,8 +1,7 @@
 """What matchers answer, brought to the thread that waits for it.
 
-A process has one channel and one listening thread. Redis may lose a reply or be away: then whoever waits
-finds out from PostgreSQL, so nothing here is retried. `connected` says whether waiting for a reply makes
-sense.
+A process has one channel and one listening thread. Redis may lose a reply or be away: then the thread that
+waits finds out from PostgreSQL, so nothing here is retried. `connected` says whether waiting for a reply makes sense.
 """
 
 from __future__ import annotations

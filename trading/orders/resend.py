@@ -22,24 +22,24 @@ class UnacknowledgedCommands:
     """Finds them without looking at old orders again; a group that is down does not hide the others'."""
 
     def __init__(self) -> None:
-        self._places: dict[str, PendingOrders] = {}
+        self._pending_orders: dict[str, PendingOrders] = {}
         self._groups: dict[int, str] = {}  # of each market
 
     def find(self, now: datetime | None = None) -> dict[str, list[Envelope]]:
         """Commands older than `AGE` that are still pending, by group, oldest first."""
         before = (now or datetime.now(UTC)) - AGE
         found: dict[str, list[Envelope]] = defaultdict(list)
-        for group, places in self._readers().items():
-            found[group] += places.read(own_connection(), until=before)
+        for group, pending_orders in self._readers().items():
+            found[group] += pending_orders.read(own_connection(), until=before)
         for group in PendingCommand.objects.order_by("group").values_list("group", flat=True).distinct():
             changes = PendingCommand.objects.filter(group=group, created_at__lt=before).order_by("id")[:LIMIT]
             for row in changes:
                 envelope = decode_envelope(row.envelope)
                 found[self._owner(row, envelope)].append(envelope)
         return {
-            group: sorted(lost, key=lambda envelope: envelope.command.id)
-            for group, lost in found.items()
-            if lost
+            group: sorted(envelopes, key=lambda envelope: envelope.command.id)
+            for group, envelopes in found.items()
+            if envelopes
         }
 
     def _owner(self, row: PendingCommand, envelope: Envelope) -> str:
@@ -54,9 +54,9 @@ class UnacknowledgedCommands:
         markets = {market.id: market for market in catalog.markets()}
         groups = {market.id: market.group for market in markets.values()}
         if self._groups != groups:
-            self._places = {
+            self._pending_orders = {
                 group: PendingOrders({m.id: m for m in markets.values() if m.group == group})
                 for group in set(groups.values())
             }
             self._groups = groups
-        return self._places
+        return self._pending_orders

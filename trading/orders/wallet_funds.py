@@ -1,4 +1,5 @@
-"""An order's funds at the bank's wallet: reserved before intake, entered in the ledger with the order."""
+"""An order's funds at the bank's wallet: reserved before intake, entered in the ledger with the order
+(docs/decisions/021)."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@
     withdrawal    REQUESTED → APPROVED → SENT → COMPLETED | FAILED
                   REQUESTED → REJECTED | CANCELLED;  APPROVED → REJECTED
 
-From its request to its end a withdrawal holds its amount, by the triggers that hold an order's. Confirming a deposit
-and completing a withdrawal book it against CUSTODY in the transaction that changes the state. What is above the
-threshold (EXCHANGE_WITHDRAWAL_REVIEW) takes a second person, through `exchange.platform.approvals`; nobody decides
-about money of their own.
+From its request to its end a withdrawal holds its amount, by the triggers that hold an order's (docs/decisions/020).
+Confirming a deposit and completing a withdrawal book it against CUSTODY in the transaction that changes the state. What
+is above the threshold (EXCHANGE_WITHDRAWAL_REVIEW) takes a second person, through `exchange.platform.approvals`; no
+person decides about money of their own (docs/decisions/015).
 
     requests     what a user does: ask, cancel
     caps         what their KYC level allows in a day

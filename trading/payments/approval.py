@@ -32,7 +32,7 @@ def check(kind: Model, payload: Payload) -> None:
 def apply(kind: Model, approval: Approval) -> str:
     """Raises Refused."""
     by, trace_id = approval.decided_by, str(approval.pk)
-    assert by is not None, "it is approved by somebody"
+    assert by is not None, "an approval that is applied has been decided by a user"
     key = UUID(approval.payload["id"])
     try:
         if kind is Deposit:

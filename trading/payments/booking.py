@@ -45,8 +45,8 @@ def settle() -> None:
         cursor.execute(f"SET CONSTRAINTS {names} DEFERRED")
 
 
-def tell_of(payment: Deposit | Withdrawal, was: str, *, by: User, trace_id: str) -> None:
-    """The event, the audit record, and a word to whoever follows the balances. `was` is empty for a new one."""
+def record_step(payment: Deposit | Withdrawal, was: str, *, by: User, trace_id: str) -> None:
+    """The event, the audit record, and a message to those who follow the balances. `was` is empty for a new one."""
     name = "deposit" if isinstance(payment, Deposit) else "withdrawal"
     user_id, amount = str(payment.user_id), plain(payment.amount)
     payload: dict[str, Any] = {

@@ -3,8 +3,8 @@
     deposit       confirm | reject
     withdrawal    approve → send → complete | fail;  reject
 
-Nobody decides about their own, nor about another institution's. What takes two is asked for with the first call
-of `confirm` or `approve`, and done when somebody else approves that request (`trading.payments.approval`).
+No person decides about their own, nor about another institution's. What takes two is asked for with the first call
+of `confirm` or `approve`, and done when another person approves that request (`trading.payments.approval`).
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _step(payment: Kind, state: str, by: User, trace_id: str) -> Kind:
             payment.held = Decimal(0)
     payment.save()
     booking.settle()
-    booking.tell_of(payment, was, by=by, trace_id=trace_id)
+    booking.record_step(payment, was, by=by, trace_id=trace_id)
     return payment
 
 

@@ -13,4 +13,4 @@ class Refused(Exception):
 
 
 class Missing(Exception):
-    """There is no such payment, or not for whoever asks."""
+    """There is no such payment, or the caller may not see it."""

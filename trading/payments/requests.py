@@ -1,4 +1,4 @@
-"""What a user does: asks for a deposit or a withdrawal, and cancels what nobody has decided yet.
+"""What a user does: asks for a deposit or a withdrawal, and cancels what is not decided yet.
 
 A request is known by its `client_reference`: sent again it is the same payment, with other terms it is refused.
 """
@@ -47,7 +47,7 @@ def deposit(wanted: Wanted, *, trace_id: str) -> tuple[Deposit, bool]:
     caps.check(Deposit, user, wanted.asset, wanted.amount)
     made = _fill(Deposit(account_id=_account(user, wanted.asset)), user, wanted, trace_id)
     made.save(force_insert=True)
-    booking.tell_of(made, "", by=user, trace_id=trace_id)
+    booking.record_step(made, "", by=user, trace_id=trace_id)
     return made, True
 
 
@@ -69,7 +69,7 @@ def withdraw(wanted: Wanted, *, trace_id: str) -> tuple[Withdrawal, bool]:
     made = _fill(Withdrawal(hold_account=account, held=wanted.amount), user, wanted, trace_id)
     made.save(force_insert=True)
     booking.settle()
-    booking.tell_of(made, "", by=user, trace_id=trace_id)
+    booking.record_step(made, "", by=user, trace_id=trace_id)
     return made, True
 
 
@@ -96,7 +96,7 @@ def cancel(kind: type[Kind], payment_id: UUID, user_id: str, *, trace_id: str) -
         found.held = Decimal(0)
     found.save()
     booking.settle()
-    booking.tell_of(found, "REQUESTED", by=found.user, trace_id=trace_id)
+    booking.record_step(found, "REQUESTED", by=found.user, trace_id=trace_id)
     return found
 
 
@@ -146,5 +146,5 @@ def _fill(made: Kind, user: User, wanted: Wanted, trace_id: str) -> Kind:
     made.user, made.asset, made.amount = user, wanted.asset, wanted.amount
     made.client_reference, made.trace_id = wanted.client_reference, trace_id
     made.party = personal_data.seal(user.pk, wanted.party, made.place)
-    made.second_person = review.takes_two(type(made), user, wanted.asset, wanted.amount)
+    made.second_person = review.needs_second_person(type(made), user, wanted.asset, wanted.amount)
     return made

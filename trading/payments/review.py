@@ -22,7 +22,9 @@ SPAN = timedelta(hours=24)
 UNDONE = ["REJECTED", "CANCELLED", "FAILED"]
 
 
-def takes_two(kind: type[Deposit] | type[Withdrawal], user: User, asset: Asset, amount: Decimal) -> bool:
+def needs_second_person(
+    kind: type[Deposit] | type[Withdrawal], user: User, asset: Asset, amount: Decimal
+) -> bool:
     threshold = _thresholds(env.exchange_withdrawal_review).get(asset.code)
     return threshold is None or amount + _lately(kind, user, asset) > threshold
 

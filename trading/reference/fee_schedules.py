@@ -1,4 +1,5 @@
-"""Fee schedules: which is in force, and how a new version comes about: asked for by one person, approved by another."""
+"""Fee schedules: which is in force, and how a new version comes about: asked for by one person, approved by another
+(docs/decisions/015)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
     write, unless it is there → read it again → lock out writers → are the rows those of the file? → record, drop: one
     transaction
 
-Killed at any point, the next run finds the partition, with or without its file, or neither of them to do.
+Killed at any point, the next run finds the partition, with or without its file, or neither of them to do
+(docs/decisions/018).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Closing an account for good and forgetting whose it was, where the law asks for that.
 
-Orders, trades, ledger and payments stay, as rows of a user whom nobody can name any more: the e-mail gives way to the
+Orders, trades, ledger and payments stay, as rows of a user who can no longer be named: the e-mail gives way to the
 user's id, sealed columns are emptied, and what stands in rows that never change is sealed with the person's own key
 (`exchange.platform.members.personal_data`), which is deleted. The audit log names people by id, so its chain stays
 as it is.
 
-Refused while there is anything to settle. Known limitations: events that Kafka has, and those that wait in the outbox
-until their partition goes, tell of sign-ins with an address; backups are as old as they are. A name that a user
-gave an order or a payment (client_order_id, client_reference) stays.
+Refused while there is anything to settle (docs/decisions/018). Known limitations: events that Kafka has, and those that
+wait in the outbox until their partition goes, speak of sign-ins with an address; backups are as old as they are. A name
+that a user gave an order or a payment (client_order_id, client_reference) stays.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from risk.models import Case, DeadMan, OwnerLink
 from risk.models.cases import UNDER_WAY
 from trading.models import Account, Deposit, Order, Withdrawal
 
-DOMAIN = "erased.invalid"  # RFC 2606: never anybody's
+DOMAIN = "erased.invalid"  # RFC 2606: no address there is ever given out
 
 
 class Refused(Exception):
@@ -158,7 +158,7 @@ def _forget_admin_log(user: User) -> None:
 
 
 def _empty_kyc(user: User) -> None:
-    """That somebody was identified, and how far, stays; who it was does not."""
+    """That the user was identified, and how far, stays; who it was does not."""
     KycProfile.objects.filter(user=user).update(
         level=0,
         state=ProfileState.ERASED,

@@ -1,6 +1,6 @@
 """Users ten years after they were closed: what is left of the person goes.
 
-Closing forgets who somebody was (`trading.retention.erasure`), but for how far they were identified, which keys
+Closing forgets who the user was (`trading.retention.erasure`), but for how far they were identified, which keys
 they had and the row itself. Now the first two go, and with them whatever came to be since. The row stays as an id
 without a name: accounts and postings point to it, and books are kept.
 """

@@ -6,14 +6,14 @@ A BUY stop goes at a price at or above its stop price, a SELL stop at or below, 
 between two ticks counts for a buyer as the tick below and for a seller as the tick above, so none goes too
 early; that tick is the trigger price. Those that a price reached first go first, of equals the oldest.
 
-Once, whatever happens. The inbox takes one trigger for an order at a time, none for one that does not wait,
-and the core refuses what comes in between. Killed before the commit, nothing was done; after it, the command
-is in the inbox and the sweep sends it; a stop that was not taken off the list is found to have gone. So this
-may run anywhere, again, and twice at a time.
+Once, whatever happens (docs/decisions/030). The inbox takes one trigger for an order at a time, none for one that does
+not wait, and the core refuses what comes in between. Killed before the commit, nothing was done; after it, the command
+is in the inbox and the sweep sends it; a stop that was not taken off the list is found to have gone. So this may run
+anywhere, again, and twice at a time.
 
 Stops go while their market is TRADING only. In any other status they stay armed, and when trading resumes it
 is the price of then that counts. A command that a halt overtook is refused by the core; its stop is off the
-list then, which is why a market that resumes is read anew.
+list then, which is why a market that resumes is read again.
 
 Known limitation: what counts is the price at the moment of the check. One that comes and goes between two
 checks lets nothing go.

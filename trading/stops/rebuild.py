@@ -1,10 +1,10 @@
-"""The watch list read from PostgreSQL: where Redis lost it, never had it, or somebody doubts it.
+"""The watch list read from PostgreSQL: where Redis lost it, never had it, or it was invalidated.
 
 Adds what is missing and takes out what waits no more, in chunks, and never empties a set: stops that are
 there go on being checked. One process does it at a time, for the cost; two would do no harm.
 
-Whether a symbol's sets are complete is said last, and not at all if they were doubted or Redis was emptied
-meanwhile: then it is done again.
+Whether a symbol's sets are complete is said last, and not at all if they were invalidated or Redis was
+emptied meanwhile: then it is done again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trading.reference.catalog import Market
 from trading.stops import watchlist
 
 CHUNK = 2000  # stops between two looks at what moved
-HELD_MS = 10_000  # by then whoever builds has said that it goes on, or is gone
+HELD_MS = 10_000  # by then the process that builds has said that it goes on, or is gone
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ Parts = Generator[None, None, None]
 def rebuild(client: redis.Redis, connect: Connect, markets: Sequence[Market]) -> Parts:
     """Complete the sets of `markets`, one after the other; each is to be looked at when it is complete.
 
-    Yields after every chunk, for the caller to check what moved. Does nothing if somebody else is at it.
+    Yields after every chunk, for the caller to check what moved. Does nothing if another process is at it.
     """
     token = ids.uuid7().encode()
     if not client.set(redis_keys.STOPS_BUILDING, token, nx=True, px=HELD_MS):
@@ -114,7 +114,7 @@ def _prune(
 
 
 def _finish(client: redis.Redis, token: bytes, symbol: str) -> bool:
-    """Say that the symbol's sets are complete, if nobody doubted it since `token` was set."""
+    """Say that the symbol's sets are complete, if they were not invalidated since `token` was set."""
     with client.pipeline() as pipe:
         pipe.watch(redis_keys.STOPS_BUILDING)
         if pipe.get(redis_keys.STOPS_BUILDING) != token:

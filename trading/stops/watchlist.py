@@ -3,14 +3,14 @@
     stops:{symbol}:BUY, stops:{symbol}:SELL   sorted sets: member order id, score stop price in ticks,
                                               negated for SELL: on both sides the first is the next to go
     stops:built      symbols whose two sets are complete; any other is read from PostgreSQL
-    stops:building   there while somebody does that; a set that was doubted meanwhile is not complete
+    stops:building   there while a process does that; a set that was invalidated meanwhile is not complete
     stops:price      symbol → the price that counts for its stops
     stops:moved      symbols to look at: the price changed, or a stop came
     stops:poked      there while a check is on its way; the check takes it off
 
 The matching worker keeps the sets in step after each settlement, with `arm` and `disarm` in the pipeline in
-which it tells the world. PostgreSQL is the truth: a member too many is found out when its price comes, one
-too few by the count of each minute, and whoever knows that the sets may be wrong calls `doubt`.
+which it publishes. PostgreSQL is the truth: a member too many is found out when its price comes, one too few by
+the count of each minute, and a caller that knows that the sets may be wrong calls `invalidate`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def key(symbol: str, side: Side) -> str:
     return redis_keys.stops(symbol, side.name)
 
 
-# -- what the matching worker tells
+# -- what the matching worker reports
 
 
 def arm(pipe: Client, symbol: str, side: Side, order_id: str, ticks: int) -> None:
@@ -58,7 +58,7 @@ def disarm(pipe: Client, symbol: str, side: Side, order_ids: Collection[str]) ->
 
 
 def invalidate(pipe: Client, symbols: Iterable[str] = ()) -> None:
-    """Have the sets of `symbols` (of all, if none are named) read from PostgreSQL anew."""
+    """Have the sets of `symbols` (of all, if none are named) read from PostgreSQL again."""
     names = list(symbols)
     pipe.delete(redis_keys.STOPS_BUILDING)  # what is being read now may be too old
     if names:
@@ -71,7 +71,7 @@ def invalidate(pipe: Client, symbols: Iterable[str] = ()) -> None:
 
 
 def pop_moved(client: redis.Redis) -> set[str]:
-    """The symbols to look at. What moves from now on pokes again."""
+    """The symbols to look at. What moves from now on sends another check."""
     pipe = client.pipeline(transaction=False)
     pipe.delete(redis_keys.STOPS_POKED)
     pipe.spop(redis_keys.STOPS_MOVED, ALL)

@@ -1,6 +1,6 @@
 """A rule, how to look for what breaks it, and what was found.
 
-Most rules are one query (`Check.rows`) in a file of sql/, which anybody can read, or run in psql:
+Most rules are one query (`Check.rows`) in a file of sql/, to be read, or run in psql:
 
     -- check NAME (INVARIANT; THINGS[; warning]): WHAT THE RULE SAYS
     SELECT …;

@@ -51,9 +51,9 @@ def _timed(look: Any, connection: psycopg.Connection[Any], rule: Rule) -> Findin
 
 
 def _chain(connection: psycopg.Connection[Any], finding: Finding) -> None:
-    """Numbers without a gap, hashes that follow, and what the audit log was told of them."""
-    told = [(record, json.loads(new)) for record, new in connection.execute(_ANCHORS).fetchall()]
-    anchors = {new["number"]: (record, new["hash"]) for record, new in told}
+    """Numbers without a gap, hashes that follow, and what the audit log says of them."""
+    recorded = [(record, json.loads(new)) for record, new in connection.execute(_ANCHORS).fetchall()]
+    anchors = {new["number"]: (record, new["hash"]) for record, new in recorded}
     number, before = 0, GENESIS
     with connection.cursor("ledger_seals") as cursor:
         cursor.itersize = 20

@@ -25,7 +25,7 @@ SETTINGS = {"work_mem": "128MB", "enable_nestloop": "off", "statement_timeout": 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`connection` is in the transaction; whoever reads rows one by one opens a named cursor on it."""
+    """`connection` is in the transaction; to read rows one by one, open a named cursor on it."""
 
     connection: psycopg.Connection[Any]
     taken_at: datetime

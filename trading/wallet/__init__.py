@@ -2,7 +2,7 @@
 
 Our ledger then mirrors what the service has reserved, and nothing else. An order's funds are reserved there
 before the order exists here, so placing one is a saga over two systems that share no transaction. Each step is
-durable before the next begins, and each state has one way on that needs nobody's memory:
+durable before the next begins, and each state has one way on that needs no process's memory (docs/decisions/021):
 
     state of the      what is so                        the way on                       if we die here
     reservation
@@ -12,8 +12,8 @@ durable before the next begins, and each state has one way on that needs nobody'
       answer: held    it has                            intake: order, hold, RESERVE     abandoned: no order
                                                         posting and HELD, at once        can come to it any more
       answer: no      it has not                        REFUSED, order rejected          abandoned
-      no answer       nobody knows                      RELEASING, the caller gets 503   abandoned
-      order rejected  it has, and nobody needs it       RELEASING with the rejection     the same transaction
+      no answer       it may have                       RELEASING, the caller gets 503   abandoned
+      order rejected  it has, and none needs it         RELEASING with the rejection     the same transaction
     HELD              the order lives on it             it is closed: RELEASE posting    HELD still, found again
                                                         and RELEASING, at once
     RELEASING         it may have been given back       release-many over HTTP           RELEASING still: again
@@ -24,10 +24,11 @@ durable before the next begins, and each state has one way on that needs nobody'
 A release may overtake the reserve that it undoes: the service remembers it and refuses the reserve. What
 trades consume is settled by the service itself from `trade.events`; a release says only what is left over.
 
-    client      HTTP: one deadline, one repetition, circuit breaker
-    funding     before and in the intake transaction
-    closing     the Celery task: abandoned, closed, released
-    reconcile   what we know against what the service knows
+    client         HTTP: one deadline, one repetition, circuit breaker
+    release        the Celery task: abandoned, closed, released
+    reconcile      what we know against what the service knows
+
+`trading.orders.wallet_funds` does what comes before and in the intake transaction.
 
 Locally, a user's account holds what their orders have reserved. RESERVE moves it there from the house's WALLET
 account; RELEASE moves back what the order left over and what it received, so that at rest nothing is there.
@@ -36,5 +37,5 @@ Where an order comes again under its client_order_id it needs no funds, so it is
 Pre-trade limits are judged in intake: an order that they refuse had its funds reserved for a moment.
 
 Known limitations: an amendment can't hold more than its order was placed with; `user.balances` of the stream
-tells what is mirrored here, not what the service has; finished reservations are kept for good.
+shows what is mirrored here, not what the service has; finished reservations are kept for good.
 """

@@ -1,9 +1,9 @@
-"""Calls to the bank's wallet service: each has one deadline, and while the service is away nobody waits for it.
+"""Calls to the bank's wallet service: each has one deadline, and while the service is away no caller waits for it.
 
 A call is repeated once within its deadline if the connection broke or the service said 5xx, under the same
 Idempotency-Key; a time-out is not. After `FAILURES` in a row the circuit opens for `OPEN_SECONDS`: all are
 refused at once, then one is let through to try. pybreaker calls under a lock, one at a time, so while the
-circuit is closed calls go past it and only tell it how they went.
+circuit is closed calls go past it and only report to it how they went.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class WalletClient:
         return found
 
     def _act(self, path: str, items: Sequence[dict[str, str]]) -> dict[str, Answer]:
-        """The key is of this call and its repetition: what is asked anew later may have another answer by then,
+        """The key is of this call and its repetition: what is asked again later may have another answer by then,
         and each item takes effect once by its own id."""
         content = msgspec.json.encode({"items": items})
         headers = {"Content-Type": "application/json", "Idempotency-Key": uuid7()}
@@ -165,17 +165,17 @@ class WalletClient:
 
     def _call(self, method: str, path: str, type: type[T], **more: Any) -> T:
         """The answer. Whose balances are asked for is left out of what is counted and logged."""
-        told = path.partition("/users/")[0]
+        shown = path.partition("/users/")[0]
         try:
             answer = self._guarded(lambda: self._tried(method, path, type, more))
         except CircuitBreakerError:
-            metrics.wallet_calls.labels(told, "refused").inc()
+            metrics.wallet_calls.labels(shown, "refused").inc()
             raise WalletUnavailable(asked=False) from None
         except Failed as failed:
-            metrics.wallet_calls.labels(told, "failed").inc()
-            log.warning("wallet service failed", path=told, reason=str(failed))
+            metrics.wallet_calls.labels(shown, "failed").inc()
+            log.warning("wallet service failed", path=shown, reason=str(failed))
             raise WalletUnavailable(asked=True) from failed
-        metrics.wallet_calls.labels(told, "answered").inc()
+        metrics.wallet_calls.labels(shown, "answered").inc()
         return answer
 
     def _guarded(self, ask: Callable[[], T]) -> T:
@@ -191,7 +191,7 @@ class WalletClient:
                 self._breaker.call(lambda: None)
             return answer
         if not self._trial.acquire(blocking=False):
-            raise CircuitBreakerError("somebody else is trying")
+            raise CircuitBreakerError("another thread is trying")
         try:
             return self._breaker.call(ask)
         except Failed:

@@ -4,7 +4,7 @@ Both sides change while they are read, and what one has done the other learns a 
 read first and we second (what it has must have been here before), what differs is looked at again until it has
 differed twice in the same way, and what is on its way is a difference only after `patience` seconds.
 
-    forgotten   reserved there, and nobody here needs it
+    forgotten   reserved there, and not needed here
     unfunded    an open order here, for which nothing is reserved there
     differs     both have it: another amount, user or asset; more consumed there than was traded; another release
     unsettled   traded here, not consumed there: `trade.events` did not arrive, or were refused

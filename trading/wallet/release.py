@@ -2,7 +2,7 @@
 
     abandon   RESERVING for too long           → RELEASING, all of it
     close     HELD, and the order is closed    → RELEASE posting and RELEASING, what is left, at once
-    release   RELEASING, told to the service   → RELEASED
+    release   RELEASING, at the service too    → RELEASED
 
 Each may be killed at any point and run again, or twice at a time: rows are locked while they are decided on,
 and the service takes a release as often as it comes.
@@ -130,7 +130,7 @@ class Closer:
         return len(orders)
 
     def release(self) -> int:
-        """Tell the service what is left over; how many it released."""
+        """Have the service release what is left over; how many it released."""
         rows = self._live().execute(_TO_RELEASE, (BATCH,)).fetchall()
         if not rows:
             return 0

@@ -1,6 +1,6 @@
 """What a trader was told of each order. Every answer is a promise that all later answers must keep.
 
-A `State` is what somebody saw: a client in an answer, or the checks in PostgreSQL. The states of an order, in
+A `State` is what an observer saw: a client in an answer, or the checks in PostgreSQL. The states of an order, in
 the order in which they were seen, must follow the table of moves; what was filled stays filled; a closed one
 stays as it is. Known limitation: `updated_at` and the average price are not compared.
 """

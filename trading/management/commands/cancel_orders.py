@@ -36,28 +36,28 @@ class Command(BaseCommand):
         try:
             scope = _scope(options)
             with transaction.atomic():
-                asked = operator_cancels.cancel_orders(scope, reason=options["reason"], by=shell_user())
+                request = operator_cancels.cancel_orders(scope, reason=options["reason"], by=shell_user())
                 transaction.set_rollback(options["dry_run"])
         except (status_control.UnknownMarket, ValueError) as error:
             raise CommandError(str(error), returncode=2) from error
-        late = 0 if options["dry_run"] else len(status_control.unapplied(asked.commands))
+        late = 0 if options["dry_run"] else len(status_control.unapplied(request.commands))
         if options["as_json"]:
-            self.stdout.write(json.dumps(_document(asked, late, options["dry_run"])))
+            self.stdout.write(json.dumps(_document(request, late, options["dry_run"])))
         else:
             would = "would be cancelled" if options["dry_run"] else "cancelled"
-            tail = f" ({late} of {len(asked.commands)} commands still on their way)" if late else ""
-            self.stdout.write(f"{asked.orders} open orders of {asked.scope} {would}{tail}")
+            tail = f" ({late} of {len(request.commands)} commands still on their way)" if late else ""
+            self.stdout.write(f"{request.orders} open orders of {request.scope} {would}{tail}")
         if late:
             raise SystemExit(1)
 
 
-def _document(asked: CancelRequest, late: int, dry_run: bool) -> dict[str, Any]:
+def _document(request: CancelRequest, late: int, dry_run: bool) -> dict[str, Any]:
     return {
-        "scope": asked.scope,
-        "orders": asked.orders,
-        "commands": len(asked.commands),
+        "scope": request.scope,
+        "orders": request.orders,
+        "commands": len(request.commands),
         "late": late,
-        "trace_id": asked.trace_id,
+        "trace_id": request.trace_id,
         "dry_run": dry_run,
     }
 

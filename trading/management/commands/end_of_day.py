@@ -114,7 +114,7 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(json.dumps(_document(closed, refused, came_late, dry_run), indent=2))
         else:
-            self._tell(closed, only, came_late, dry_run)
+            self._print(closed, only, came_late, dry_run)
         if refused:
             raise CommandError(refused, returncode=1)
         if came_late:
@@ -131,7 +131,7 @@ class Command(BaseCommand):
                     found += [f"day {closed.day}: came after its closing: {name}" for name in names]
         return found
 
-    def _tell(
+    def _print(
         self, closed: list[closing.Closed], only: date | None, came_late: list[str], dry_run: bool
     ) -> None:
         for each in closed:

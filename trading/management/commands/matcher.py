@@ -1,4 +1,8 @@
-"""`manage.py matcher --group G`: the matching worker of one symbol group."""
+"""`manage.py matcher --group G`: the matching worker of one symbol group.
+
+The worker belongs to `matching`, which does not know `trading`: here it is given the settlement that makes its events
+durable.
+"""
 
 from __future__ import annotations
 

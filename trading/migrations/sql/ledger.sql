@@ -1,4 +1,4 @@
--- The ledger's guards: what keeps the books right whoever writes to them, psql included.
+-- The ledger's guards: what keeps the books right for every writer, psql included.
 --
 -- 1. An account's balance is derived. It changes only here: postings change `available`, the `held` column of orders
 --    and pending commands moves funds between `available` and `held`. So, always:
@@ -11,7 +11,7 @@
 -- transaction moves is added up while it runs and applied to the accounts when it commits, in the order of their ids:
 -- accounts are locked for that moment only, and no two transactions can deadlock over them.
 
--- What the statements of an open transaction move. Rows live until its commit, so nobody else ever sees one.
+-- What the statements of an open transaction move. Rows live until its commit, so no other transaction ever sees one.
 CREATE UNLOGGED TABLE ledger_movement (
     by_transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
     account_ids bigint[] NOT NULL,
@@ -120,7 +120,7 @@ ALTER TABLE trading_posting ADD CONSTRAINT posting_id_follows_transaction CHECK 
     substring(uuid_send(id) FOR 15) = substring(uuid_send(transaction_id) FOR 15)
     AND get_byte(uuid_send(transaction_id), 15) = 0 AND get_byte(uuid_send(id), 15) BETWEEN 1 AND 254);
 
--- Both notes of an open transaction are the triggers' own: nobody writes or removes one by hand.
+-- Both notes of an open transaction are the triggers' own: none is written or removed by hand.
 CREATE FUNCTION ledger_notes_are_internal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is written by the ledger''s triggers alone: % is refused', TG_TABLE_NAME, TG_OP

@@ -1,4 +1,4 @@
--- Deposits and withdrawals: what keeps them true whoever writes to them, psql included.
+-- Deposits and withdrawals: what keeps them true for every writer, psql included.
 --
 -- 1. What a user asked for never changes; the states follow one another; a closed payment never changes again.
 -- 2. A withdrawal holds funds as an order does: the triggers of ledger.sql read its `hold_account_id` and `held`.

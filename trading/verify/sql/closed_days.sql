@@ -17,21 +17,21 @@ WITH closed AS (
      WHERE entry.created_at >= closed.starts[1] AND entry.created_at < closed.until
      GROUP BY 1, 2, 3, 4
 )
-SELECT CASE WHEN coalesce(told.postings, 0) <> coalesce(found.postings, 0)
-              OR coalesce(told.debits, 0) <> coalesce(found.debits, 0)
-              OR coalesce(told.credits, 0) <> coalesce(found.credits, 0) THEN
+SELECT CASE WHEN coalesce(stored.postings, 0) <> coalesce(found.postings, 0)
+              OR coalesce(stored.debits, 0) <> coalesce(found.debits, 0)
+              OR coalesce(stored.credits, 0) <> coalesce(found.credits, 0) THEN
            format('day %s, %s of %s in %s: closed with %s postings, %s out and %s in; now %s, %s and %s',
-                  coalesce(told.day_id, found.day), coalesce(told.kind, found.kind),
+                  coalesce(stored.day_id, found.day), coalesce(stored.kind, found.kind),
                   (SELECT code FROM members_institution
-                    WHERE id = coalesce(told.institution_id, found.institution_id)),
-                  (SELECT code FROM trading_asset WHERE id = coalesce(told.asset_id, found.asset_id)),
-                  coalesce(told.postings, 0), trim_scale(coalesce(told.debits, 0)),
-                  trim_scale(coalesce(told.credits, 0)), coalesce(found.postings, 0),
+                    WHERE id = coalesce(stored.institution_id, found.institution_id)),
+                  (SELECT code FROM trading_asset WHERE id = coalesce(stored.asset_id, found.asset_id)),
+                  coalesce(stored.postings, 0), trim_scale(coalesce(stored.debits, 0)),
+                  trim_scale(coalesce(stored.credits, 0)), coalesce(found.postings, 0),
                   trim_scale(coalesce(found.debits, 0)), trim_scale(coalesce(found.credits, 0)))
        END AS breach
-  FROM trading_daytotal told
-  FULL JOIN found ON found.day = told.day_id AND found.institution_id = told.institution_id
-                 AND found.kind = told.kind AND found.asset_id = told.asset_id;
+  FROM trading_daytotal stored
+  FULL JOIN found ON found.day = stored.day_id AND found.institution_id = stored.institution_id
+                 AND found.kind = stored.kind AND found.asset_id = stored.asset_id;
 
 -- check closing_balances (0; totals of the last closed day): the balances it ended with are still what was posted by then
 WITH last AS (SELECT day, ends_at FROM trading_endofday ORDER BY day DESC LIMIT 1),
@@ -42,20 +42,20 @@ found AS (
       JOIN trading_account account ON account.id = posting.account_id
      WHERE entry.created_at < last.ends_at
      GROUP BY 1, 2, 3
-), told AS (
+), stored AS (
     SELECT total.* FROM last JOIN trading_daytotal total ON total.day_id = last.day
 )
-SELECT CASE WHEN coalesce(told.balance, 0) <> coalesce(found.balance, 0) THEN
+SELECT CASE WHEN coalesce(stored.balance, 0) <> coalesce(found.balance, 0) THEN
            format('day %s, %s of %s in %s: ended with %s, postings by then sum to %s now', (SELECT day FROM last),
-                  coalesce(told.kind, found.kind),
+                  coalesce(stored.kind, found.kind),
                   (SELECT code FROM members_institution
-                    WHERE id = coalesce(told.institution_id, found.institution_id)),
-                  (SELECT code FROM trading_asset WHERE id = coalesce(told.asset_id, found.asset_id)),
-                  trim_scale(coalesce(told.balance, 0)), trim_scale(coalesce(found.balance, 0)))
+                    WHERE id = coalesce(stored.institution_id, found.institution_id)),
+                  (SELECT code FROM trading_asset WHERE id = coalesce(stored.asset_id, found.asset_id)),
+                  trim_scale(coalesce(stored.balance, 0)), trim_scale(coalesce(found.balance, 0)))
        END AS breach
-  FROM told
-  FULL JOIN found ON found.institution_id = told.institution_id AND found.kind = told.kind
-                 AND found.asset_id = told.asset_id;
+  FROM stored
+  FULL JOIN found ON found.institution_id = stored.institution_id AND found.kind = stored.kind
+                 AND found.asset_id = stored.asset_id;
 
 -- check days_follow (0; closed days): closed days follow each other without a gap
 SELECT CASE WHEN before.ends_at <> closed.starts_at THEN

@@ -1,7 +1,7 @@
--- The outbox: what others are told is what is so.
+-- The outbox: what is published is what is stored.
 --
 -- Published events leave with their partition, oldest first. As long as the first partition is there (or none was ever
--- made) everything must have been told; after that, what changed since the oldest event that is left.
+-- made) everything must have been published; after that, what changed since the oldest event that is left.
 -- Values are cut out of a message by their keys: to parse the JSON takes five times as long.
 
 -- check order_events (7; orders): the last event of an order tells the state it is in
@@ -19,7 +19,7 @@ WITH bound AS (
                    split_part(split_part(message, '"filled_quantity":"', 2), '"', 1)::numeric AS filled,
                    split_part(split_part(message, '"remaining_quantity":"', 2), '"', 1)::numeric AS remaining
               FROM events_outboxevent
-             WHERE topic = 'order.events' AND starts_with(message, '{"event_type":"ORDER_')) AS told
+             WHERE topic = 'order.events' AND starts_with(message, '{"event_type":"ORDER_')) AS published
      ORDER BY order_id, id DESC
 )
 SELECT CASE WHEN event.id IS NULL THEN format('order %s: %s, and no event tells it', o.id, o.status)
@@ -41,19 +41,19 @@ WITH bound AS (
                 ELSE coalesce((SELECT (message::json ->> 'timestamp')::timestamptz
                                  FROM events_outboxevent ORDER BY id LIMIT 1), 'infinity') END AS since
 ), event AS (
-    SELECT trade_id, count(*) AS told, min(price) AS price, min(quantity) AS quantity
+    SELECT trade_id, count(*) AS events, min(price) AS price, min(quantity) AS quantity
       FROM (SELECT split_part(split_part(message, '"trade_id":"', 2), '"', 1)::uuid AS trade_id,
                    split_part(split_part(message, '"price":"', 2), '"', 1)::numeric AS price,
                    split_part(split_part(message, '"quantity":"', 2), '"', 1)::numeric AS quantity
               FROM events_outboxevent
-             WHERE topic = 'trade.events') AS told
+             WHERE topic = 'trade.events') AS published
      GROUP BY trade_id
 )
 SELECT CASE WHEN t.id IS NULL AND NOT EXISTS (SELECT FROM trading_trade WHERE id = event.trade_id) THEN
            format('trade %s: an event tells of it, and it is not there', event.trade_id)
-       WHEN t.id IS NOT NULL AND (event.told, event.price, event.quantity) IS DISTINCT FROM (1, t.price, t.quantity) THEN
+       WHEN t.id IS NOT NULL AND (event.events, event.price, event.quantity) IS DISTINCT FROM (1, t.price, t.quantity) THEN
            format('trade %s: %s at %s; %s events tell of it, %s at %s', t.id, trim_scale(t.quantity), trim_scale(t.price),
-                  coalesce(event.told, 0), coalesce(trim_scale(event.quantity)::text, 'nothing'),
+                  coalesce(event.events, 0), coalesce(trim_scale(event.quantity)::text, 'nothing'),
                   coalesce(trim_scale(event.price)::text, 'nothing'))
        END AS breach
   FROM (SELECT id, price, quantity FROM trading_trade WHERE executed_at >= (SELECT since FROM kept)) AS t
