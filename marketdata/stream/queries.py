@@ -18,7 +18,7 @@ from exchange.base.decimals import plain, plain_or_none
 from exchange.base.times import rfc3339
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Balance, PublicTrade, UserTrade
-from matching.order_view import UserOrder
+from matching.order_view import UserOrder, stored_terms
 
 WEEK = timedelta(days=7)
 EARLIEST = UUID(int=0)
@@ -30,9 +30,7 @@ _TRADES = """
 
 # One row at least: the positions stand in each.
 _ORDERS = """
-    SELECT c.positions, o.id, o.number, o.client_order_id, i.symbol, o.side, o.type, o.time_in_force, o.quantity,
-           o.price, o.stop_price, o.trigger_price, o.filled_quantity, o.remaining_quantity, o.filled_notional,
-           o.fee, i.base, i.quote, i.quote_scale, o.status, o.reason
+    SELECT c.positions, o.*, i.symbol, i.base, i.quote, i.quote_scale
       FROM (SELECT json_object_agg(group_id, sequence) AS positions FROM matching_checkpoint) AS c
       LEFT JOIN (read_open_order o JOIN read_market i ON i.id = o.instrument_id)
         ON o.user_id = %s AND o.status <> 'PENDING'
@@ -88,8 +86,11 @@ def trades(market: Market, limit: int) -> list[PublicTrade]:
 
 def open_orders(user: str) -> tuple[Positions, list[UserOrder]]:
     """Oldest first; without those that no matcher has come to."""
-    found = rows(_ORDERS, [user])
-    return found[0][0] or {}, [_order(*row[1:]) for row in found if row[1] is not None]
+    with connection.cursor() as cursor:
+        cursor.execute(_ORDERS, [user])
+        names = [column.name for column in cursor.description]
+        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return found[0]["positions"] or {}, [_order(row) for row in found if row["id"] is not None]
 
 
 def user_trades(user: str, limit: int) -> tuple[Positions, list[UserTrade]]:
@@ -111,54 +112,26 @@ def balances(users: list[str]) -> dict[str, dict[str, Balance]]:
     return found
 
 
-def _order(
-    order_id: UUID,
-    number: int,
-    client_order_id: str,
-    symbol: str,
-    side: Any,
-    order_type: str,
-    time_in_force: str,
-    quantity: Decimal,
-    price: Decimal | None,
-    stop_price: Decimal | None,
-    trigger_price: Decimal | None,
-    filled: Decimal,
-    remaining: Decimal,
-    notional: Decimal,
-    fee: Decimal,
-    base: str,
-    quote: str,
-    quote_scale: int,
-    status: str,
-    reason: str,
-) -> UserOrder:
-    average = None
+def _order(row: dict[str, Any]) -> UserOrder:
+    filled, average = row["filled_quantity"], None
     if filled:
-        average = EXACT_ENOUGH.divide(notional, filled).quantize(
-            Decimal(1).scaleb(-quote_scale), ROUND_HALF_UP
+        average = EXACT_ENOUGH.divide(row["filled_notional"], filled).quantize(
+            Decimal(1).scaleb(-row["quote_scale"]), ROUND_HALF_UP
         )
     return UserOrder(
-        order_id=str(order_id),
-        number=number,
-        client_order_id=client_order_id,
-        symbol=symbol,
-        side=side,
-        order_type=order_type,
-        time_in_force=time_in_force,
-        quantity=plain(quantity),
-        price=plain_or_none(price),
-        stop_price=plain_or_none(stop_price),
-        trigger_price=plain_or_none(trigger_price),
+        **stored_terms(row),
+        order_id=str(row["id"]),
+        number=row["number"],
+        client_order_id=row["client_order_id"],
+        symbol=row["symbol"],
+        trigger_price=plain_or_none(row["trigger_price"]),
         filled_quantity=plain(filled),
-        remaining_quantity=plain(remaining),
-        average_price=None
-        if average is None
-        else plain(average.quantize(Decimal(1).scaleb(-quote_scale), ROUND_HALF_UP)),
-        fee=plain(fee),
-        fee_asset=base if side == "BUY" else quote,
-        status=status,
-        reason=reason or None,
+        remaining_quantity=plain(row["remaining_quantity"]),
+        average_price=plain_or_none(average),
+        fee=plain(row["fee"]),
+        fee_asset=row["base"] if row["side"] == "BUY" else row["quote"],
+        status=row["status"],
+        reason=row["reason"] or None,
     )
 
 

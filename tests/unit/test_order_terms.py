@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from matching.core.commands import Place
@@ -56,3 +57,13 @@ def test_each_type_has_a_rule() -> None:
         assert rule.at_market is not rule.needs_price
         assert rule.at_market is (TimeInForce.GTC not in rule.times_in_force)
         assert not rule.may_be_post_only or TimeInForce.GTC in rule.times_in_force
+
+
+def test_terms_added_later_have_their_default() -> None:
+    """A command of before is shorter than one of now: what it lacks is at its end, and has a default."""
+    placed = ["Place", "ann-1", 1, "ann", 1, "LIMIT", "GTC", 100, 5, 0, True, "CANCEL_BOTH", 2_000]
+    terms = ("ann-1", 1, "ann", Side.BUY, OrderType.LIMIT, TimeInForce.GTC, 100, 5)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(placed), type=Place) == Place(
+        *terms, post_only=True, prevention=SelfTradePrevention.CANCEL_BOTH, collar_ppm=2_000
+    )
+    assert len(OrderTerms.__struct_defaults__) >= len(placed) - 1 - len(terms)
