@@ -18,15 +18,44 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 from exchange.base.decimals import plain
-from risk.detectors.records import SECOND, AbuseKind, Finding, Owners, Side, Trade
-from risk.detectors.thresholds import MomentumIgnition
+from risk.detectors.detector import OrderDetector, Thresholds
+from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Owners, Side, Trade
 
+MOMENTUM_IGNITION = AbuseKind("MOMENTUM_IGNITION")
 CELL = 10 * SECOND
 BEFORE = 3 * CELL  # in which there was a trend to follow, or none
 LEAST_CELLS = 30  # with a price, before anything is said about volatility
+
+
+class MomentumIgnition(Thresholds, frozen=True):
+    window: Annotated[int, Meta(ge=300, le=86_400, description="seconds looked at; volatility is theirs")] = (
+        3600
+    )
+    longest_gap: Annotated[
+        int, Meta(ge=1, le=600, description="seconds between aggressive orders of a burst")
+    ] = 10
+    longest_burst: Annotated[int, Meta(ge=1, le=3600, description="seconds")] = 120
+    least_orders: Annotated[int, Meta(ge=2, le=1000, description="aggressive orders in the burst")] = 4
+    least_share: Annotated[
+        float, Meta(gt=0, le=1, description="own part of the aggressive volume of that side meanwhile")
+    ] = 0.6
+    least_sigmas: Annotated[
+        float, Meta(gt=0, le=100, description="move of the price, in standard deviations for such a time")
+    ] = 3.0
+    longest_exit: Annotated[
+        int, Meta(ge=1, le=86_400, description="seconds from the burst to the way out")
+    ] = 150
+    most_trend: Annotated[
+        float, Meta(ge=0, le=100, description="move before the burst, in the same measure: more is following")
+    ] = 1.5
+    least_exit: Annotated[
+        float, Meta(gt=0, le=1, description="of the burst, traded back at a better price")
+    ] = 0.5
 
 
 class Own(NamedTuple):
@@ -172,7 +201,7 @@ def _finding(
     fills = [one for burst, out, _ in bursts for one in (*burst, *out)]
     strongest = max(moved for _, _, moved in bursts)
     return Finding(
-        kind=AbuseKind.MOMENTUM_IGNITION,
+        kind=MOMENTUM_IGNITION,
         symbol=symbol,
         users=tuple(sorted({one.user for one in fills})),
         since=fills[0].trade.at,
@@ -188,3 +217,17 @@ def _finding(
         trades=tuple(dict.fromkeys(one.trade.id for one in fills)),
         orders=tuple(dict.fromkeys(one.order for one in fills)),
     )
+
+
+def find_in_trades(
+    symbol: str,
+    trades: Sequence[Trade],
+    orders: Sequence[DisplayedOrder],
+    owners: Owners,
+    limits: MomentumIgnition,
+) -> list[Finding]:
+    """What was displayed has no say in it."""
+    return find(symbol, trades, owners, limits)
+
+
+DETECTOR = OrderDetector(MOMENTUM_IGNITION, MomentumIgnition, severity=2, find=find_in_trades)

@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NewType
 
 import msgspec
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
-
-class AbuseKind(StrEnum):
-    WASH_TRADE = "WASH_TRADE"
-    WASH_RING = "WASH_RING"
-    SPOOFING = "SPOOFING"
-    LAYERING = "LAYERING"
-    MOMENTUM_IGNITION = "MOMENTUM_IGNITION"
+AbuseKind = NewType(
+    "AbuseKind", str
+)  # the name that is stored; each detector has its own, at most 20 characters
 
 
 class Side(StrEnum):

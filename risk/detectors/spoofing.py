@@ -18,11 +18,50 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 from exchange.base.decimals import plain
+from risk.detectors.detector import OrderDetector, Thresholds
 from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Owners, Side, Trade
-from risk.detectors.thresholds import DeceptiveDepth, Layering, Spoofing
+
+SPOOFING = AbuseKind("SPOOFING")
+LAYERING = AbuseKind("LAYERING")
+
+
+class DeceptiveDepth(Thresholds, frozen=True):
+    """Spoofing and layering: depth shown on one side for the sake of an own fill on the other."""
+
+    window: Annotated[int, Meta(ge=60, le=86_400, description="seconds in which the episodes must be")] = 3600
+    least_episodes: Annotated[int, Meta(ge=1, le=100, description="times that it happened")] = 2
+    longest_life: Annotated[int, Meta(ge=1, le=3600, description="seconds from the bait to the fill")] = 60
+    longest_wait: Annotated[
+        int, Meta(ge=1, le=3600, description="seconds from the fill to the withdrawal")
+    ] = 10
+    least_imbalance: Annotated[
+        float, Meta(gt=0.5, le=1, description="bait, of all that the owner showed on both sides at the fill")
+    ] = 0.8
+    least_size: Annotated[
+        float, Meta(gt=0, le=1000, description="bait as a multiple of the market's mean order")
+    ] = 1.5
+    most_filled: Annotated[float, Meta(ge=0, le=1, description="of the bait, if it was hit")] = 0.1
+    farthest: Annotated[
+        float, Meta(gt=0, le=1, description="of the price: what is shown beyond that misleads nobody")
+    ] = 0.02
+    least_share: Annotated[
+        float, Meta(gt=0, le=1, description="bait, of all depth that the owner withdrew in the window")
+    ] = 0.4
+
+
+class Spoofing(DeceptiveDepth, frozen=True):
+    """One or two large orders; with more prices than that it is layering."""
+
+
+class Layering(DeceptiveDepth, frozen=True):
+    least_layers: Annotated[
+        int, Meta(ge=2, le=100, description="prices at which bait is shown at a time")
+    ] = 3
 
 
 class Fill(NamedTuple):
@@ -70,7 +109,7 @@ def find(
         withdrawn = [order for order in shown[owner] if order.withdrawn and order.closed is not None]
         for kind, rules in sorted(limits.items()):
             known = list(episodes(fills[owner], withdrawn, shown[owner], mean, rules))
-            if not known or _kind(known, limits) is not kind:
+            if not known or _kind(known, limits) != kind:
                 continue
             taken = sum((order.withdrawn for episode in known for order in episode.bait), Decimal(0))
             share = taken / sum((order.withdrawn for order in withdrawn), Decimal(0))
@@ -159,10 +198,10 @@ def _fills(trades: Sequence[Trade], owners: Owners) -> dict[str, list[Fill]]:
 
 def _kind(known: Sequence[Episode], limits: Mapping[AbuseKind, DeceptiveDepth]) -> AbuseKind:
     """Layering if at least half of the episodes are."""
-    rules = limits.get(AbuseKind.LAYERING, Layering())
+    rules = limits.get(LAYERING, Layering())
     assert isinstance(rules, Layering)
     layered = sum(episode.layers >= rules.least_layers for episode in known)
-    return AbuseKind.LAYERING if 2 * layered >= len(known) else AbuseKind.SPOOFING
+    return LAYERING if 2 * layered >= len(known) else SPOOFING
 
 
 def _finding(kind: AbuseKind, symbol: str, known: Sequence[Episode], share: Decimal) -> Finding:
@@ -191,7 +230,7 @@ def _finding(kind: AbuseKind, symbol: str, known: Sequence[Episode], share: Deci
     )
 
 
-SPOOFING_AND_LAYERING: dict[AbuseKind, DeceptiveDepth] = {
-    AbuseKind.SPOOFING: Spoofing(),
-    AbuseKind.LAYERING: Layering(),
-}
+DETECTORS = (
+    OrderDetector(SPOOFING, Spoofing, severity=3, find=find, together=True),
+    OrderDetector(LAYERING, Layering, severity=3, find=find, together=True),
+)

@@ -1,6 +1,6 @@
 """What a finding rests on, in the form in which a case keeps it: rows by name, and a picture.
 
-People are named by id alone. Rings and wash trades are drawn as a graph, the others as a course of the price.
+People are named by id alone. The detector says how its findings are drawn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 from exchange.base.decimals import plain
 from exchange.base.times import rfc3339
-from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Owners, Trade, flows
+from risk.detectors import registry
+from risk.detectors.detector import Picture
+from risk.detectors.records import SECOND, DisplayedOrder, Finding, Owners, Trade, flows
 from risk.surveillance import charts
 
 
@@ -25,7 +27,7 @@ def of(
     mine = [trade for trade in trades if trade.id in named]
     legs = [leg for leg in orders if leg.order in placed]
     known = {leg.order for leg in legs}
-    if finding.kind in (AbuseKind.WASH_TRADE, AbuseKind.WASH_RING):
+    if registry.detector(finding.kind).picture is Picture.GRAPH:
         drawn = charts.graph({pair: (flow.trades, flow.quantity) for pair, flow in flows(mine).items()})
     else:
         drawn = charts.course(mine, legs, set(finding.users))

@@ -97,7 +97,7 @@ def _waiting(now: datetime) -> Iterable[tuple[str, str]]:
 
 def _in_orders(symbol: str, until: int) -> list[Found]:
     known = policies.read()
-    since = until - max(registry.reach(policy.rules) for policy in known) * SECOND
+    since = until - max(registry.longest_look_back(policy.rules) for policy in known) * SECOND
     trades, orders = history.trades(symbol, since, until), history.shown(symbol, since, until)
     owners = history.owners()
     found = [

@@ -27,7 +27,9 @@ from exchange.platform.members.models import Institution, Role, User
 from matching.core.types import TimeInForce
 from risk import tasks
 from risk.cases import workflow
-from risk.detectors.records import DAY, AbuseKind
+from risk.detectors.records import DAY
+from risk.detectors.wash_rings import WASH_RING
+from risk.detectors.wash_trades import WASH_TRADE
 from risk.models import (
     Alert,
     Case,
@@ -90,7 +92,7 @@ def test_a_ring_becomes_a_case_with_its_evidence(desk: Desk) -> None:
     assert consume() > 0
     assert consume() == 0
     looked = run.everything()
-    assert [finding.kind for finding in looked.findings] == [AbuseKind.WASH_RING]
+    assert [finding.kind for finding in looked.findings] == [WASH_RING]
 
     alert = Alert.objects.get()
     assert (alert.kind, alert.symbol, alert.severity) == ("WASH_RING", SYMBOL, 3)
@@ -180,7 +182,7 @@ def test_accounts_of_one_owner_must_not_trade_with_each_other(desk: Desk) -> Non
         OwnerLink.objects.create(user_id=user, owner_key="family")
     (finding, *again) = run.everything().findings
     assert again == []
-    assert (finding.kind, set(finding.users)) == (AbuseKind.WASH_TRADE, {one, other})
+    assert (finding.kind, set(finding.users)) == (WASH_TRADE, {one, other})
     assert {row["owner"] for row in Alert.objects.get().evidence["users"]} == {"family"}
 
 

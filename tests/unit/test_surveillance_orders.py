@@ -9,15 +9,16 @@ import pytest
 
 from risk.detectors import momentum_ignition, spoofing
 from risk.detectors.displayed import OrderUpdate, follow
-from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Side, Trade
-from risk.detectors.thresholds import Layering, MomentumIgnition, Spoofing
+from risk.detectors.momentum_ignition import MomentumIgnition
+from risk.detectors.records import SECOND, DisplayedOrder, Finding, Side, Trade
+from risk.detectors.spoofing import LAYERING, SPOOFING, Layering, Spoofing
 from tests.unit.surveillance import shown, trade
 
 BUY, SELL = Side.BUY, Side.SELL
 
 
 def find_bait(trades: list[Trade], orders: list[DisplayedOrder], **limits: float) -> list[Finding]:
-    rules = {AbuseKind.SPOOFING: Spoofing(**limits), AbuseKind.LAYERING: Layering(**limits)}  # type: ignore[arg-type]
+    rules = {SPOOFING: Spoofing(**limits), LAYERING: Layering(**limits)}  # type: ignore[arg-type]
     return spoofing.find(
         "X", sorted(trades, key=lambda t: t.at), sorted(orders, key=lambda o: o.opened), {}, rules
     )
@@ -47,7 +48,7 @@ def several(*episodes: tuple[list[Trade], list[DisplayedOrder]]) -> tuple[list[T
 
 def test_a_large_order_that_goes_after_an_own_fill_on_the_other_side_is_spoofing() -> None:
     (found,) = find_bait(*several(episode(10), episode(200)))
-    assert found.kind is AbuseKind.SPOOFING
+    assert found.kind is SPOOFING
     assert found.users == ("s",)
     assert found.detail["episodes"] == 2
     assert found.detail["withdrawn"] == "200"
@@ -57,10 +58,10 @@ def test_a_large_order_that_goes_after_an_own_fill_on_the_other_side_is_spoofing
 
 def test_with_several_prices_it_is_layering() -> None:
     (found,) = find_bait(*several(episode(10, 4), episode(200, 3)))
-    assert found.kind is AbuseKind.LAYERING
+    assert found.kind is LAYERING
     assert found.detail["most_layers"] == 4
     (found,) = find_bait(*several(episode(10, 2), episode(200, 2)))
-    assert found.kind is AbuseKind.SPOOFING
+    assert found.kind is SPOOFING
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from risk.detectors import registry, wash_rings
+from risk.detectors import momentum_ignition, registry, spoofing, wash_rings, wash_trades
 from risk.detectors.records import SECOND, AbuseKind, Finding, Owners, flows
-from risk.detectors.thresholds import DEFAULT, Rules
+from risk.detectors.registry import DEFAULT, Rules
 from risk.surveillance.evaluation import abuse, honest
 from risk.surveillance.evaluation.market import SimulatedMarket
 
@@ -147,7 +147,7 @@ def count(score: Score, done: Round, findings: list[Finding]) -> None:
 
 def proves(finding: Finding, act: Act) -> bool:
     named = frozenset(finding.users)
-    return finding.kind is act.kind and (named == act.users if act.size > 1 else named <= act.users)
+    return finding.kind == act.kind and (named == act.users if act.size > 1 else named <= act.users)
 
 
 def _honest(market: SimulatedMarket) -> dict[str, str]:
@@ -173,12 +173,12 @@ def _abuse(market: SimulatedMarket, owners: dict[str, str]) -> list[Act]:
     for n in range(OF_EACH):
         accounts = [f"accounts{n}-{i}" for i in range(2)]
         owners |= dict.fromkeys(accounts, f"owner-{n}")
-        begin(AbuseKind.WASH_TRADE, accounts, 1, abuse.ring(market, accounts))
+        begin(wash_trades.WASH_TRADE, accounts, 1, abuse.ring(market, accounts))
         for size in RING_SIZES:
             members = [f"ring{size}.{n}-{i}" for i in range(size)]
-            begin(AbuseKind.WASH_RING, members, size, abuse.ring(market, members))
-        begin(AbuseKind.SPOOFING, [f"spoofer-{n}"], 1, abuse.spoofer(market, f"spoofer-{n}"))
+            begin(wash_rings.WASH_RING, members, size, abuse.ring(market, members))
+        begin(spoofing.SPOOFING, [f"spoofer-{n}"], 1, abuse.spoofer(market, f"spoofer-{n}"))
         layers = rnd.randint(3, 6)
-        begin(AbuseKind.LAYERING, [f"layerer-{n}"], 1, abuse.spoofer(market, f"layerer-{n}", layers=layers))
-        begin(AbuseKind.MOMENTUM_IGNITION, [f"igniter-{n}"], 1, abuse.igniter(market, f"igniter-{n}"))
+        begin(spoofing.LAYERING, [f"layerer-{n}"], 1, abuse.spoofer(market, f"layerer-{n}", layers=layers))
+        begin(momentum_ignition.MOMENTUM_IGNITION, [f"igniter-{n}"], 1, abuse.igniter(market, f"igniter-{n}"))
     return acts
