@@ -74,7 +74,7 @@ class OrderCandidate:
             scale.quote_minor(self.bound, draft.quantity) if buying else scale.base_minor(draft.quantity)
         )
 
-    def ask(self) -> OrderCheck:
+    def check(self) -> OrderCheck:
         draft = self.draft
         limited = draft.type is OrderType.LIMIT
         return order_check(
