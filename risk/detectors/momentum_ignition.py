@@ -5,7 +5,7 @@ in time, with a price that reverts), and Delegated Regulation (EU) 2016/522, Ann
 orders likely to start or exacerbate a trend, so that others accelerate it and a position can be closed at a
 favourable price.
 
-Whoever follows a trend does the same a little later, so there must have been none before the burst. The move is
+A trader who follows a trend does the same a little later, so there must have been none before the burst. The move is
 measured in standard deviations: of the price's changes from one cell of ten seconds to the next in the
 window, times the root of the burst's length in cells, as for a random walk.
 """
@@ -101,7 +101,7 @@ def find(symbol: str, trades: Sequence[Trade], owners: Owners, limits: MomentumI
 
 
 def volatility(trades: Sequence[Trade]) -> float:
-    """Standard deviation of the log price from cell to cell, 0.0 if there are too few cells to tell.
+    """Standard deviation of the log price from cell to cell, 0.0 if there are too few cells.
 
     The largest twentieth of the changes does not count: else a burst would hide behind its own move.
     """

@@ -73,7 +73,7 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
 
 
 Flows = Mapping[tuple[str, str], Flow]  # (seller, buyer); users or owners
-Owners = Mapping[str, str]  # by user; who is not in it is their own owner
+Owners = Mapping[str, str]  # by user; one who is not in it is their own owner
 Among = Callable[[Iterable[str]], Sequence[Trade]]  # the window's trades between these users, by time
 
 
@@ -112,6 +112,6 @@ def flows(trades: Iterable[Trade]) -> dict[tuple[str, str], Flow]:
 
 
 def users_of(owners: Iterable[str], known: Owners) -> list[str]:
-    """Everybody behind these owners, whoever is their own owner included."""
+    """All users behind these owners, those who are their own owner included."""
     wanted = set(owners)
     return sorted(wanted | {user for user, owner in known.items() if owner in wanted})

@@ -6,11 +6,11 @@ components of the trade graph (an edge from seller to buyer) in windows of an ho
 the trades among a candidate's members are washed if each member's position has changed by no more than a margin;
 if not, the last trade is left out and it is tried again.
 
-An order book needs four things more, which are ours. Honest users are one large component there, so edges are
-peeled off by rising number of trades and by rising volume, and the components of each step are candidates. Windows
-overlap by half, and no more than two rounds are left out. Others step in between and spoil the balance, while two
-who meet often are even by chance now and then: so, for two always and for more as the alternative, it must show in
-quantities that are handed on in the same size. And a ring keeps a share of its members' trading to
+An order book needs four things more, which are ours (docs/decisions/024). Honest users are one large component there,
+so edges are peeled off by rising number of trades and by rising volume, and the components of each step are
+candidates. Windows overlap by half, and no more than two rounds are left out. Others step in between and spoil the
+balance, while two who meet often are even by chance now and then: so, for two always and for more as the alternative,
+it must show in quantities that are handed on in the same size. And a ring keeps a share of its members' trading to
 itself, as a scalper and a market maker do not.
 """
 
@@ -151,7 +151,7 @@ def evenly(trades: Sequence[Trade], owners: Owners, limits: WashRing, size: int)
 
 def handed_on(trades: Sequence[Trade], owners: Owners, same_size: float) -> dict[str, float]:
     """By member: of all that they bought or sold, the part that they passed on in the same size: sold what they had
-    bought, or the other way round. A trade with somebody else in between spoils little of it."""
+    bought, or the other way round. A trade with an outsider in between spoils little of it."""
     tolerance = Decimal(str(same_size))
     waiting: dict[str, tuple[list[Decimal], list[Decimal]]] = defaultdict(lambda: ([], []))
     passed: dict[str, Decimal] = defaultdict(Decimal)
@@ -174,7 +174,7 @@ def handed_on(trades: Sequence[Trade], owners: Owners, same_size: float) -> dict
 
 
 def _all_hand_on(shares: Mapping[str, float], limits: WashRing) -> bool:
-    """On average enough, and nobody less than half of that: a bystander does not belong to a ring."""
+    """On average enough, and no member less than half of that: a bystander does not belong to a ring."""
     least = limits.least_handed_on
     return bool(shares) and sum(shares.values()) >= least * len(shares) and min(shares.values()) >= least / 2
 
@@ -199,7 +199,7 @@ def _traded(flows: Flows) -> dict[str, Decimal]:
 def _keeps_to_itself(
     flows: Flows, traded: dict[str, Decimal], members: frozenset[str], limits: WashRing
 ) -> bool:
-    """What can be told from the sums alone, before the trades are read."""
+    """What the sums alone show, before the trades are read."""
     inside = [flow for pair, flow in flows.items() if members.issuperset(pair)]
     share = 2 * sum((flow.quantity for flow in inside), Decimal(0)) / sum(traded[m] for m in members)
     enough = sum(flow.trades for flow in inside) >= limits.least_trades * len(members)

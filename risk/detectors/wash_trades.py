@@ -1,4 +1,4 @@
-"""Wash trades: somebody trades with themselves, directly or through accounts of one owner.
+"""Wash trades: an owner trades with themselves, directly or through accounts of one owner.
 
 Source: wash trades as in the Commodity Exchange Act, section 4c(a)(1)-(2), and among the indicators of
 Regulation (EU) 596/2014 (MAR), Annex I A(c): transactions that change no beneficial ownership. The matching

@@ -25,12 +25,12 @@ def of(
     """`trades` and `orders` may be more than the finding names; orders that are not among them are named only."""
     named, placed = set(finding.trades), set(finding.orders)
     mine = [trade for trade in trades if trade.id in named]
-    legs = [leg for leg in orders if leg.order in placed]
-    known = {leg.order for leg in legs}
+    displayed = [order for order in orders if order.order in placed]
+    known = {order.order for order in displayed}
     if registry.detector(finding.kind).picture is Picture.GRAPH:
         drawn = charts.graph({pair: (flow.trades, flow.quantity) for pair, flow in flows(mine).items()})
     else:
-        drawn = charts.course(mine, legs, set(finding.users))
+        drawn = charts.course(mine, displayed, set(finding.users))
     return {
         "users": _users(finding, mine, owners),
         "trades": [
@@ -45,7 +45,7 @@ def of(
             for trade in mine
         ],
         "orders": [
-            *(_shown(leg) for leg in legs),
+            *(_row(order) for order in displayed),
             *({"id": order} for order in finding.orders if order not in known),
         ],
         "picture": drawn,
@@ -68,15 +68,15 @@ def _users(finding: Finding, trades: Sequence[Trade], owners: Owners) -> list[di
     ]
 
 
-def _shown(leg: DisplayedOrder) -> dict[str, Any]:
+def _row(order: DisplayedOrder) -> dict[str, Any]:
     return {
-        "id": f"{leg.order}@{plain(leg.price)}",
-        "user": leg.user,
-        "side": leg.side,
-        "price": plain(leg.price),
-        "quantity": plain(leg.quantity),
-        "filled": plain(leg.filled),
-        "withdrawn": plain(leg.withdrawn),
-        "opened": moment(leg.opened),
-        "closed": None if leg.closed is None else moment(leg.closed),
+        "id": f"{order.order}@{plain(order.price)}",
+        "user": order.user,
+        "side": order.side,
+        "price": plain(order.price),
+        "quantity": plain(order.quantity),
+        "filled": plain(order.filled),
+        "withdrawn": plain(order.withdrawn),
+        "opened": moment(order.opened),
+        "closed": None if order.closed is None else moment(order.closed),
     }

@@ -142,13 +142,13 @@ def test_withdrawn_depth_against_own_fills_becomes_a_case(desk: Desk, layers: in
     assert (alert.kind, str(alert.user_id)) == (kind, spoofer)
     assert alert.detail["episodes"] == 2
     assert alert.detail["withdrawn"] == str(10 * layers)
-    bait = [row for row in alert.evidence["orders"] if row["side"] == "SELL"]
-    assert len(bait) == 2 * layers
-    assert all(row["withdrawn"] == "5" and row["closed"] for row in bait)
+    deceptive = [row for row in alert.evidence["orders"] if row["side"] == "SELL"]
+    assert len(deceptive) == 2 * layers
+    assert all(row["withdrawn"] == "5" and row["closed"] for row in deceptive)
     assert "withdrawn" in alert.picture
 
 
-def test_what_the_book_showed_is_kept_leg_by_leg(desk: Desk) -> None:
+def test_what_the_book_showed_is_kept_price_by_price(desk: Desk) -> None:
     alice, bob = rich(desk, 2)
     order = desk.trade(alice, "SELL", "10", "100")
     desk.trade(bob, "BUY", "4", "100")
@@ -156,11 +156,11 @@ def test_what_the_book_showed_is_kept_leg_by_leg(desk: Desk) -> None:
     desk.match(desk.amend(order, quantity="7"))
     desk.trade(bob, "BUY", "1", "101")
     desk.match(desk.cancel(order))
-    desk.trade(bob, "BUY", "1", "100", time_in_force=TimeInForce.IOC)  # finds nobody, and never rests
+    desk.trade(bob, "BUY", "1", "100", time_in_force=TimeInForce.IOC)  # finds no seller, and never rests
     assert len(events()) > consume()
     columns = ("leg", "price", "quantity", "filled", "withdrawn")
-    legs = list(ShownOrder.objects.filter(order_id=order).order_by("leg").values_list(*columns))
-    assert legs == [(0, 100, 10, 4, 6), (1, 101, 6, 0, 3), (2, 101, 3, 1, 2)]
+    kept = list(ShownOrder.objects.filter(order_id=order).order_by("leg").values_list(*columns))
+    assert kept == [(0, 100, 10, 4, 6), (1, 101, 6, 0, 3), (2, 101, 3, 1, 2)]
     assert not ShownOrder.objects.filter(closed_at=None).exists()
     assert not ShownOrder.objects.filter(user_id=bob).exists()
     times = list(ShownOrder.objects.order_by("leg").values_list("opened_at", "closed_at"))
@@ -193,7 +193,7 @@ def test_thresholds_are_an_institutions_own(desk: Desk) -> None:
     consume()
     rule = SurveillanceRule.objects.create(institution=desk.institution, kind="WASH_RING", enabled=False)
     assert run.everything().findings == []
-    User.objects.filter(pk=users[0]).update(institution=other)  # now somebody else's user is among them
+    User.objects.filter(pk=users[0]).update(institution=other)  # now another institution's user is among them
     assert len(run.everything().findings) == 1
     RaisedFinding.objects.all().delete()
     SurveillanceRule.objects.create(kind="WASH_RING", severity=4, thresholds={"least_trades": 5})
@@ -340,7 +340,7 @@ def operator(desk: Desk) -> Client:
 
 
 def audited(resource: str) -> list[dict[str, Any]]:
-    """What the audit log was told of the page."""
+    """What the audit log has of the page."""
     told = [event.payload for event in events() if event.event_type == "AUDIT"]
     return [each for each in told if each["resource"] == resource]
 

@@ -31,7 +31,7 @@ def circle(members: str, rounds: int, quantity: str = "10") -> list[Trade]:
 
 
 def crowd(rng: random.Random, count: int) -> list[Trade]:
-    """Honest users, everybody with everybody."""
+    """Honest users, each with all others."""
     names = [f"h{n}" for n in range(30)]
     made = []
     for n in range(count):

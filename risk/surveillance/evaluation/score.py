@@ -1,6 +1,6 @@
 """Runs rounds of the simulation and counts what was found of what was there.
 
-A finding is true if it names the kind and nobody but the people of one injected act; a ring must be named whole. All
+A finding is true if it names the kind and only people of one injected act; a ring must be named whole. All
 else is false: also a true spoofer under the wrong name, and a part of a ring.
 """
 
@@ -19,7 +19,7 @@ from risk.surveillance.evaluation.market import SimulatedMarket
 
 SYMBOL = "SIM/USD"
 DURATION = 2 * 3600  # seconds of each round
-WARM_UP = 300  # nobody abuses an empty book
+WARM_UP = 300  # an empty book is not abused
 RING_SIZES = (2, 3, 5, 8)
 ROUNDS = 10
 OF_EACH = 2  # injected, a round
@@ -119,7 +119,9 @@ def look(done: Round, rules: Rules) -> list[Finding]:
     for start, end in wash_rings.windows(3600 * SECOND, 0, DURATION * SECOND):
         trades = [trade for trade in market.trades if start <= trade.at < end]
         shown = [
-            leg for leg in market.shown if leg.opened < end and (leg.closed is None or leg.closed >= start)
+            order
+            for order in market.shown
+            if order.opened < end and (order.closed is None or order.closed >= start)
         ]
         for finding in registry.in_orders(SYMBOL, trades, shown, done.owners, rules, until=end):
             found[finding.dedup] = finding
@@ -131,8 +133,8 @@ def count(score: Score, done: Round, findings: list[Finding]) -> None:
     score.trades += len(done.market.trades)
     score.orders += len(done.market.shown)
     guilty = frozenset().union(*(act.users for act in done.acts))
-    everybody = {user for trade in done.market.trades for user in (trade.buyer, trade.seller)}
-    score.honest += len(everybody - guilty)
+    traders = {user for trade in done.market.trades for user in (trade.buyer, trade.seller)}
+    score.honest += len(traders - guilty)
     score.accused += len({user for finding in findings for user in finding.users} - guilty)
     for act in done.acts:
         line = score.line(act.kind, act.size)
@@ -151,7 +153,7 @@ def proves(finding: Finding, act: Act) -> bool:
 
 
 def _honest(market: SimulatedMarket) -> dict[str, str]:
-    """Everybody who trades for their own reasons; the households among them."""
+    """All who trade for their own reasons; the households among them."""
     for person, number in HONEST.items():
         for n in range(number):
             user = f"{person.__name__}-{n}"
