@@ -48,7 +48,7 @@ class SeenTrade(models.Model):
 
 
 class ShownOrder(models.Model):
-    """An order as the book showed it, at one price; `leg` counts the prices it stood at."""
+    """An order as the book showed it, at one price; `leg` counts the prices it stood at (docs/decisions/024)."""
 
     id = models.BigAutoField(primary_key=True)
     order_id = models.UUIDField()
@@ -94,7 +94,7 @@ class OwnerLink(models.Model):
 
 
 class SurveillanceRule(models.Model):
-    """How one kind of abuse is looked for, among an institution's users or everybody's.
+    """How one kind of abuse is looked for, among an institution's users or all users.
 
     An institution's rule stands in place of the general one of its kind as a whole; without either the product's
     own thresholds hold (`risk.detectors.registry`).

@@ -255,7 +255,7 @@ def test_no_decision_without_a_reason_and_no_case_for_outsiders(
     assert audited() == [("case.opened", "system"), ("case.alert", "system")]
 
 
-# What the database sees to, whoever asks
+# What the database enforces, whoever the client is
 
 
 @pytest.mark.parametrize(

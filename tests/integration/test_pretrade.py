@@ -70,9 +70,9 @@ def limit(**fields: Any) -> Limit:
 def send(desk: Desk, *drafts: NewOrder) -> AcceptedBatch:
     """As intake does it."""
     candidates = prepare(drafts, desk.member(drafts[0].user_id))
-    with pretrade.judged(own_connection(), candidates) as judgement:
+    with pretrade.judged(own_connection(), candidates) as hold:
         accepted = accept(own_connection(), candidates, [])
-        judgement.keep(accepted.pending)
+        hold.keep(accepted.pending)
     return accepted
 
 
@@ -84,12 +84,12 @@ def refused(desk: Desk, *drafts: NewOrder) -> list[str | None]:
 
 
 def match(desk: Desk, *envelopes: Envelope) -> None:
-    """With Redis told, as a worker does."""
+    """Recorded in Redis, as a worker does."""
     desk.worker._connected = True
     desk.match(*envelopes)
 
 
-def test_nobody_is_limited_at_first(desk: Desk) -> None:
+def test_no_user_is_limited_at_first(desk: Desk) -> None:
     assert gate.idle(own_connection())
     assert refused(desk, desk.draft(desk.user(USDT="1000"), "BUY", "1", "100")) == [None]
 
@@ -151,8 +151,8 @@ def test_a_price_far_from_the_reference_is_refused(desk: Desk) -> None:
     alice = desk.user(USDT="10000")
     limit(symbol=SYMBOL, price_band=Decimal("0.1"))
     assert refused(desk, desk.draft(alice, "BUY", "1", "50")) == [None], "nobody vouches for a price"
-    told = {"symbol": SYMBOL, "price": "100", "stale": False}
-    redis_client().set(f"price:{SYMBOL}", json.dumps(told))
+    published = {"symbol": SYMBOL, "price": "100", "stale": False}
+    redis_client().set(f"price:{SYMBOL}", json.dumps(published))
     reference_prices.clear_cache()
     assert refused(desk, *(desk.draft(alice, "BUY", "1", price) for price in ("89.9", "90", "110", "110.1"))) == [
         "PRICE_BAND", None, None, "PRICE_BAND",
@@ -369,7 +369,7 @@ def set_score(user: str, score: int) -> None:
 
 
 def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counting: str) -> None:
-    """While it was not there nobody counted these orders up, but the matcher counted them down."""
+    """While it was not there these orders were not counted up, but the matcher counted them down."""
     alice = desk.user(USDT="10000")
     first = limit(institution=desk.institution, max_open_orders=2)
     placed = send(desk, desk.draft(alice, "BUY", "1", "100"))
@@ -386,7 +386,7 @@ def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counti
 
 
 def test_only_a_change_of_limits_makes_counts_old(desk: Desk) -> None:
-    """What is counted is loaded anew on the order path: not for every block, nor while a limit is still to come."""
+    """What is counted is loaded again on the order path: not for every block, nor while a limit is still to come."""
     connection = own_connection()
     Limit.objects.create(institution=desk.institution, max_open_orders=2)
     gate.rules.look(connection)
@@ -399,7 +399,7 @@ def test_only_a_change_of_limits_makes_counts_old(desk: Desk) -> None:
     assert gate.rules.since > before > 0
 
 
-def test_counts_that_are_stale_are_read_anew_beside_the_order_path(
+def test_exposure_that_is_stale_is_reloaded_beside_the_order_path(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exposure, "FRESH_SECONDS", 0)
