@@ -1,8 +1,8 @@
 """How this system talks to Redis: one place for the address, the timeouts, and for what to do when it is
 away.
 
-Redis makes things fast and holds no truth, so nobody may wait for it: timeouts are short, nothing is retried,
-and whoever can do without it asks `away` first, so that a dead Redis costs one short wait a second and not
+Redis makes things fast and holds no truth, so no request may wait for it: timeouts are short, nothing is retried,
+and code that can do without it asks `away` first, so that a dead Redis costs one short wait a second and not
 one a request.
 """
 
@@ -41,8 +41,8 @@ def connect_async(**overrides: Any) -> redis.asyncio.Redis:
 
 
 def cancelled() -> bool:
-    """Whether this task was told to end: for loops around an asyncio client. Its `asyncio.wait_for` may swallow that
-    in Python 3.11 (python/cpython#86296), and nobody says it twice."""
+    """Whether this task has been cancelled: for loops around an asyncio client. Its `asyncio.wait_for` may swallow that
+    in Python 3.11 (python/cpython#86296), and a cancellation comes once."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -101,33 +101,33 @@ class Circuit:
 class PipelinedRead(Protocol):
     """Commands that go to Redis together with others', in one round trip."""
 
-    def put(self, pipe: Pipeline) -> None: ...
+    def queue(self, pipe: Pipeline) -> None: ...
 
-    def hear(self, answers: list[Any]) -> None:
-        """One for each command that was put."""
+    def receive(self, answers: list[Any]) -> None:
+        """One for each command that was queued."""
 
-    def unheard(self) -> None:
+    def unavailable(self) -> None:
         """Redis is away."""
 
 
-def run_together(client: redis.Redis, circuit: Circuit, *questions: PipelinedRead) -> None:
-    """Put all of them at once; nothing is sent if there is no command among them."""
+def run_together(client: redis.Redis, circuit: Circuit, *reads: PipelinedRead) -> None:
+    """Send the commands of all in one round trip; nothing is sent if there are none."""
     if circuit.away():
-        for question in questions:
-            question.unheard()
+        for read in reads:
+            read.unavailable()
         return
     pipe = client.pipeline(transaction=False)
     ends = []
-    for question in questions:
-        question.put(pipe)
+    for read in reads:
+        read.queue(pipe)
         ends.append(len(pipe))
     try:
         answers = pipe.execute()
     except redis.RedisError as error:
         circuit.failed(error)
-        for question in questions:
-            question.unheard()
+        for read in reads:
+            read.unavailable()
         return
     circuit.works()
-    for question, begin, end in zip(questions, [0, *ends], ends, strict=False):
-        question.hear(answers[begin:end])
+    for read, begin, end in zip(reads, [0, *ends], ends, strict=False):
+        read.receive(answers[begin:end])

@@ -210,7 +210,7 @@ def _table(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(request: HttpRequest, alert: Alert) -> dict[str, str]:
-    """User's id → e-mail, of those whom whoever looks may see."""
+    """User's id → e-mail, of those whom the reader may see."""
     if not request.user.has_perm("members.view_user"):
         return {}
     seen = User.objects.filter(rows_of(User, admin.site, request.user), pk__in=redaction.ids(alert))
@@ -218,7 +218,7 @@ def _names(request: HttpRequest, alert: Alert) -> dict[str, str]:
 
 
 def _forms(request: HttpRequest, case: Case) -> list[dict[str, Any]]:
-    """What whoever looks may do now."""
+    """What the reader may do now."""
     if case.state in CLOSED or not request.user.has_perm(PERMISSION):
         return []
     found: list[tuple[str, str, forms.Form | None]] = []
@@ -276,5 +276,5 @@ VERBS: dict[str, Callable[[HttpRequest, int], str]] = {
 
 
 def _who(request: HttpRequest) -> User:
-    assert isinstance(request.user, User), "the admin lets nobody else in"
+    assert isinstance(request.user, User), "the admin lets only users in"
     return request.user

@@ -13,8 +13,7 @@ from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from exchange.platform.members.tenancy import TenantAdmin
-from risk.detectors.records import AbuseKind
-from risk.detectors.thresholds import KINDS, parse
+from risk.detectors import registry
 from risk.models import OwnerLink, SurveillanceRule
 
 
@@ -37,7 +36,7 @@ class RuleForm(forms.ModelForm):
         values = {name: value for name, value in given.items() if value is not None}
         if self.instance.pk and not self.errors:
             try:
-                parse(self.instance.kind, values)
+                registry.parse(self.instance.kind, values)
             except ValueError as error:
                 raise forms.ValidationError(str(error)) from None
             self.instance.thresholds = values
@@ -93,9 +92,9 @@ class OwnerLinkAdmin(TenantAdmin, ModelAdmin):
 
 def _thresholds(kind: str) -> dict[str, Any]:
     """Of a kind, by name, with type, bounds, default and description; of none for what is no kind."""
-    if kind not in list(AbuseKind):
+    if kind not in registry.KINDS:
         return {}
-    described = msgspec.inspect.type_info(KINDS[AbuseKind(kind)])
+    described = msgspec.inspect.type_info(registry.KINDS[kind].thresholds)
     assert isinstance(described, msgspec.inspect.StructType)
     return {field.name: field for field in described.fields}
 

@@ -103,7 +103,7 @@ def whole(case: Case) -> dict[str, Any]:
 
 
 def called(name: str) -> str:
-    """A name of an alert or of its evidence, for whoever looks: "share_of_withdrawn" as "Share of withdrawn"."""
+    """A name of an alert or of its evidence, in the reader's language: "share_of_withdrawn" as "Share of withdrawn"."""
     return _(name.replace("_", " ").capitalize())
 
 

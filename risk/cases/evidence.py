@@ -50,5 +50,5 @@ def merge(old: Evidence, new: Evidence) -> Evidence:
 
 
 def _key(row: dict[str, Any]) -> bytes:
-    """What tells a row from others: its id, or all of it."""
+    """What makes a row the same: its id, or all of it."""
     return msgspec.json.encode(row.get("id", row), order="sorted")

@@ -1,6 +1,6 @@
 """Who is named in what was found, and to whom.
 
-An alert as the staff of one institution may see it, where others' users have a part in it: what tells of others alone
+An alert as the staff of one institution may see it, where others' users have a part in it: what is about others alone
 is left out, and counted; where both are in a row, as in a trade, theirs reads `OTHERS`. And names in place of ids, in
 rows and in pictures.
 """
@@ -28,7 +28,7 @@ _SHORT = re.compile("…[0-9a-f]{6}")
 
 
 def redact(alert: Alert, institution: UUID) -> Alert:
-    """The same object, changed in memory alone: nobody saves it."""
+    """The same object, changed in memory alone: it is not saved."""
     named = ids(alert)
     users = dict(User.objects.filter(pk__in=named).values_list("pk", "institution_id"))
     own = {str(user) for user, of in users.items() if of == institution}
@@ -59,7 +59,7 @@ def short(user: str) -> str:
 
 def replace_short_ids(svg: str, names: Mapping[str, str]) -> str:
     """A kept picture with users' names (by their UUIDs) in place of their short ids; of e-mails only what stands before
-    the @, if that is nobody else's too."""
+    the @, if no other user has the same."""
     brief = {user: name.partition("@")[0] for user, name in names.items()}
     alike = Counter(brief.values())
     shown = {short(user): brief[user] if alike[brief[user]] == 1 else name for user, name in names.items()}

@@ -1,8 +1,9 @@
 """Alerts and the cases that people make of them: every change of either is made, and audited, here.
 
-Whoever calls has opened the transaction. Alerts are raised one after the other (an advisory lock), so that
+The caller has opened the transaction. Alerts are raised one after the other (an advisory lock), so that
 what is found twice at a time becomes one alert; a case is changed under its row's lock. Where a case may go
-from each state is a table (`models.cases.TRANSITIONS`); that a closed one is final the database sees to.
+from each state is a table (`models.cases.TRANSITIONS`); that a closed one is final the database enforces
+(docs/decisions/024).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def raise_alert(
     the alert that is there takes the new evidence. Otherwise it joins the case about the same user and kind
     that is under way, or opens one. Raises ValueError for what is no evidence.
     """
-    assert connection.in_atomic_block, "an alert commits with what it tells of"
+    assert connection.in_atomic_block, "an alert commits with what it is about"
     lists, picture = evidence_of.split(evidence)
     plain = msgspec.to_builtins(detail, str_keys=True)
     with connection.cursor() as cursor:
@@ -65,7 +66,7 @@ def raise_alert(
     found = Alert.objects.filter(dedup=dedup, kind=kind, case__state__in=UNDER_WAY).first()
     if found is not None:
         case = _locked(found.case_id)
-        if case.state in UNDER_WAY:  # nobody closed it just now
+        if case.state in UNDER_WAY:  # it was not closed just now
             return _found_again(found.pk, case, Severity(severity), score, plain, lists, picture, trace_id)
     case = _case_for(kind, Severity(severity), user_id, symbol or "", score, trace_id)
     alert = Alert.objects.create(
@@ -83,7 +84,7 @@ def raise_alert(
     )
     _grow(case, alert)
     _audit("case.alert", case, SYSTEM, new={"alert": str(alert.pk), "kind": kind}, trace_id=trace_id)
-    _tell(alert, trace_id)
+    _publish(alert, trace_id)
     return alert
 
 
@@ -128,7 +129,7 @@ def _found_again(
     after = {"times": alert.times, "severity": alert.severity, "score": alert.score}
     _audit("case.alert", case, SYSTEM, old=before, new={"alert": str(alert.pk), **after}, trace_id=trace_id)
     if worse:
-        _tell(alert, trace_id)
+        _publish(alert, trace_id)
     return alert
 
 
@@ -139,8 +140,8 @@ def _grow(case: Case, alert: Alert) -> None:
     _reckon_score(case)
 
 
-def _tell(alert: Alert, trace_id: str) -> None:
-    """`risk.alerts`, keyed by the user, or by the market of what is about nobody in particular."""
+def _publish(alert: Alert, trace_id: str) -> None:
+    """`risk.alerts`, keyed by the user, or by the market if it is about no user."""
     payload = {
         "alert_id": str(alert.pk),
         "kind": alert.kind,
@@ -157,7 +158,7 @@ def _tell(alert: Alert, trace_id: str) -> None:
 
 
 def assign(case_id: int, *, to: User, by: User, address: str = "") -> Case:
-    """The case is `to`'s to investigate. Assigning it to whoever has it already changes nothing."""
+    """The case is `to`'s to investigate. Assigning it to the user who has it already changes nothing."""
     case = _open(case_id)
     if not to.is_staff or not to.is_active:
         raise NotAllowed(_("%(who)s is not of the staff") % {"who": to})
@@ -171,7 +172,7 @@ def assign(case_id: int, *, to: User, by: User, address: str = "") -> Case:
 
 
 def release(case_id: int, *, by: User, address: str = "") -> Case:
-    """Nobody's again, for somebody else to take."""
+    """Back in the queue, for another person to take."""
     case = _open(case_id)
     old = _facts(case)
     _move(case, State.OPEN)
@@ -239,7 +240,7 @@ def _facts(case: Case) -> dict[str, Any]:
 
 
 def _reckon_score(case: Case) -> None:
-    """Soon. After the commit, so that nobody waits for a portfolio's row while raising alerts."""
+    """Soon. After the commit, so that raising alerts never waits for a portfolio's row."""
     if case.user_id is not None:
         transaction.on_commit(lambda: valuation_queue.enqueue([str(case.user_id)]))
 

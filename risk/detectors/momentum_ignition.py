@@ -5,7 +5,7 @@ in time, with a price that reverts), and Delegated Regulation (EU) 2016/522, Ann
 orders likely to start or exacerbate a trend, so that others accelerate it and a position can be closed at a
 favourable price.
 
-Whoever follows a trend does the same a little later, so there must have been none before the burst. The move is
+A trader who follows a trend does the same a little later, so there must have been none before the burst. The move is
 measured in standard deviations: of the price's changes from one cell of ten seconds to the next in the
 window, times the root of the burst's length in cells, as for a random walk.
 """
@@ -18,15 +18,44 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 from exchange.base.decimals import plain
-from risk.detectors.records import SECOND, AbuseKind, Finding, Owners, Side, Trade
-from risk.detectors.thresholds import MomentumIgnition
+from risk.detectors.detector import OrderDetector, Thresholds
+from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Owners, Side, Trade
 
+MOMENTUM_IGNITION = AbuseKind("MOMENTUM_IGNITION")
 CELL = 10 * SECOND
 BEFORE = 3 * CELL  # in which there was a trend to follow, or none
 LEAST_CELLS = 30  # with a price, before anything is said about volatility
+
+
+class MomentumIgnition(Thresholds, frozen=True):
+    window: Annotated[int, Meta(ge=300, le=86_400, description="seconds looked at; volatility is theirs")] = (
+        3600
+    )
+    longest_gap: Annotated[
+        int, Meta(ge=1, le=600, description="seconds between aggressive orders of a burst")
+    ] = 10
+    longest_burst: Annotated[int, Meta(ge=1, le=3600, description="seconds")] = 120
+    least_orders: Annotated[int, Meta(ge=2, le=1000, description="aggressive orders in the burst")] = 4
+    least_share: Annotated[
+        float, Meta(gt=0, le=1, description="own part of the aggressive volume of that side meanwhile")
+    ] = 0.6
+    least_sigmas: Annotated[
+        float, Meta(gt=0, le=100, description="move of the price, in standard deviations for such a time")
+    ] = 3.0
+    longest_exit: Annotated[
+        int, Meta(ge=1, le=86_400, description="seconds from the burst to the way out")
+    ] = 150
+    most_trend: Annotated[
+        float, Meta(ge=0, le=100, description="move before the burst, in the same measure: more is following")
+    ] = 1.5
+    least_exit: Annotated[
+        float, Meta(gt=0, le=1, description="of the burst, traded back at a better price")
+    ] = 0.5
 
 
 class Own(NamedTuple):
@@ -72,7 +101,7 @@ def find(symbol: str, trades: Sequence[Trade], owners: Owners, limits: MomentumI
 
 
 def volatility(trades: Sequence[Trade]) -> float:
-    """Standard deviation of the log price from cell to cell, 0.0 if there are too few cells to tell.
+    """Standard deviation of the log price from cell to cell, 0.0 if there are too few cells.
 
     The largest twentieth of the changes does not count: else a burst would hide behind its own move.
     """
@@ -172,7 +201,7 @@ def _finding(
     fills = [one for burst, out, _ in bursts for one in (*burst, *out)]
     strongest = max(moved for _, _, moved in bursts)
     return Finding(
-        kind=AbuseKind.MOMENTUM_IGNITION,
+        kind=MOMENTUM_IGNITION,
         symbol=symbol,
         users=tuple(sorted({one.user for one in fills})),
         since=fills[0].trade.at,
@@ -188,3 +217,17 @@ def _finding(
         trades=tuple(dict.fromkeys(one.trade.id for one in fills)),
         orders=tuple(dict.fromkeys(one.order for one in fills)),
     )
+
+
+def find_in_trades(
+    symbol: str,
+    trades: Sequence[Trade],
+    orders: Sequence[DisplayedOrder],
+    owners: Owners,
+    limits: MomentumIgnition,
+) -> list[Finding]:
+    """What was displayed has no say in it."""
+    return find(symbol, trades, owners, limits)
+
+
+DETECTOR = OrderDetector(MOMENTUM_IGNITION, MomentumIgnition, severity=2, find=find_in_trades)

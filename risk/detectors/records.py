@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NewType
 
 import msgspec
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
-
-class AbuseKind(StrEnum):
-    WASH_TRADE = "WASH_TRADE"
-    WASH_RING = "WASH_RING"
-    SPOOFING = "SPOOFING"
-    LAYERING = "LAYERING"
-    MOMENTUM_IGNITION = "MOMENTUM_IGNITION"
+AbuseKind = NewType(
+    "AbuseKind", str
+)  # the name that is stored; each detector has its own, at most 20 characters
 
 
 class Side(StrEnum):
@@ -77,7 +73,7 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
 
 
 Flows = Mapping[tuple[str, str], Flow]  # (seller, buyer); users or owners
-Owners = Mapping[str, str]  # by user; who is not in it is their own owner
+Owners = Mapping[str, str]  # by user; one who is not in it is their own owner
 Among = Callable[[Iterable[str]], Sequence[Trade]]  # the window's trades between these users, by time
 
 
@@ -116,6 +112,6 @@ def flows(trades: Iterable[Trade]) -> dict[tuple[str, str], Flow]:
 
 
 def users_of(owners: Iterable[str], known: Owners) -> list[str]:
-    """Everybody behind these owners, whoever is their own owner included."""
+    """All users behind these owners, those who are their own owner included."""
     wanted = set(owners)
     return sorted(wanted | {user for user, owner in known.items() if owner in wanted})

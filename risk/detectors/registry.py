@@ -5,27 +5,66 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from decimal import Context, localcontext
+from typing import Any
+
+import msgspec
 
 from risk.detectors import momentum_ignition, spoofing, wash_rings, wash_trades
+from risk.detectors.detector import FlowDetector, OrderDetector, Thresholds
 from risk.detectors.records import SECOND, AbuseKind, Among, DisplayedOrder, Finding, Flows, Owners, Trade
-from risk.detectors.thresholds import DeceptiveDepth, MomentumIgnition, Rules, WashRing, WashTrade
 
 EXACT = Context(prec=80)  # sums of amounts with 18 digits on both sides of the point
+
+DETECTORS: tuple[OrderDetector | FlowDetector, ...] = (
+    wash_trades.DETECTOR,
+    wash_rings.DETECTOR,
+    *spoofing.DETECTORS,
+    momentum_ignition.DETECTOR,
+)
+KINDS: dict[str, OrderDetector | FlowDetector] = {detector.kind: detector for detector in DETECTORS}
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What holds for one institution or more: a kind that is not in it is not looked for."""
+
+    thresholds: dict[AbuseKind, Thresholds]
+    severities: dict[AbuseKind, int]
+
+
+DEFAULT = Rules(
+    {detector.kind: detector.thresholds() for detector in DETECTORS},
+    {detector.kind: detector.severity for detector in DETECTORS},
+)
+
+
+def detector(kind: str) -> OrderDetector | FlowDetector:
+    """Raises ValueError if there is none of that kind."""
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is not a valid AbuseKind")
+    return KINDS[kind]
+
+
+def parse(kind: str, values: dict[str, Any]) -> Thresholds:
+    """Raises ValueError, naming what is wrong; what is not given is the default."""
+    try:
+        return msgspec.convert(values, detector(kind).thresholds)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
 
 
 def in_flows(
     symbol: str, flows: Flows, among: Among, owners: Owners, rules: Rules, *, length: int
 ) -> list[Finding]:
-    """What the sums of one window of `length` microseconds show: wash trades and rings. `among` reads the trades
-    of whoever has become suspicious."""
+    """What the sums of one window of `length` microseconds show. `among` reads the trades of those who have become
+    suspicious."""
     found: list[Finding] = []
     with localcontext(EXACT):
-        match rules.thresholds.get(AbuseKind.WASH_TRADE):
-            case WashTrade() as washing if length <= washing.window * SECOND:
-                found += wash_trades.find(symbol, flows, among, owners, washing)
-        match rules.thresholds.get(AbuseKind.WASH_RING):
-            case WashRing() as circling if length <= circling.longest_window * SECOND:
-                found += wash_rings.find(symbol, flows, among, owners, circling)
+        for detector in DETECTORS:
+            limits = rules.thresholds.get(detector.kind)
+            if not isinstance(detector, FlowDetector) or limits is None:
+                continue
+            if length <= detector.seconds(limits) * SECOND:
+                found += detector.find(symbol, flows, among, owners, limits)
     return found
 
 
@@ -38,35 +77,34 @@ def in_orders(
     *,
     until: int,
 ) -> list[Finding]:
-    """What single orders and trades show, both by time: spoofing, layering, momentum ignition. Each kind looks back
-    from `until` as far as its window goes."""
+    """What single orders and trades show, both by time. Each detector looks back from `until` as far as its window
+    goes, and those that are found together as far as the longest of theirs."""
+    groups: dict[Any, list[OrderDetector]] = {}
+    for detector in _of_orders(rules):
+        groups.setdefault(detector.find if detector.together else detector.kind, []).append(detector)
     found: list[Finding] = []
     with localcontext(EXACT):
-        baits = {
-            kind: limits for kind, limits in rules.thresholds.items() if isinstance(limits, DeceptiveDepth)
-        }
-        if baits:
-            since = until - max(limits.window for limits in baits.values()) * SECOND
-            legs = [leg for leg in orders if leg.closed is None or leg.closed >= since]
-            found += spoofing.find(symbol, _from(trades, since), legs, owners, baits)
-        match rules.thresholds.get(AbuseKind.MOMENTUM_IGNITION):
-            case MomentumIgnition() as limits:
-                recent = _from(trades, until - limits.window * SECOND)
-                found += momentum_ignition.find(symbol, recent, owners, limits)
+        for group in groups.values():
+            limits = {detector.kind: rules.thresholds[detector.kind] for detector in group}
+            since = until - max(detector.seconds(limits[detector.kind]) for detector in group) * SECOND
+            recent = trades[bisect_left(trades, since, key=lambda trade: trade.at) :]
+            displayed = [order for order in orders if order.closed is None or order.closed >= since]
+            first = group[0]
+            given = limits if first.together else limits[first.kind]
+            found += first.find(symbol, recent, displayed, owners, given)
     return found
 
 
-def reach(rules: Rules) -> int:
+def longest_look_back(rules: Rules) -> int:
     """Seconds that `in_orders` looks back."""
     return max(
-        (
-            each.window
-            for each in rules.thresholds.values()
-            if isinstance(each, DeceptiveDepth | MomentumIgnition)
-        ),
-        default=0,
+        (detector.seconds(rules.thresholds[detector.kind]) for detector in _of_orders(rules)), default=0
     )
 
 
-def _from(trades: Sequence[Trade], since: int) -> Sequence[Trade]:
-    return trades[bisect_left(trades, since, key=lambda trade: trade.at) :]
+def _of_orders(rules: Rules) -> list[OrderDetector]:
+    return [
+        detector
+        for detector in DETECTORS
+        if isinstance(detector, OrderDetector) and detector.kind in rules.thresholds
+    ]

@@ -6,11 +6,11 @@ components of the trade graph (an edge from seller to buyer) in windows of an ho
 the trades among a candidate's members are washed if each member's position has changed by no more than a margin;
 if not, the last trade is left out and it is tried again.
 
-An order book needs four things more, which are ours. Honest users are one large component there, so edges are
-peeled off by rising number of trades and by rising volume, and the components of each step are candidates. Windows
-overlap by half, and no more than two rounds are left out. Others step in between and spoil the balance, while two
-who meet often are even by chance now and then: so, for two always and for more as the alternative, it must show in
-quantities that are handed on in the same size. And a ring keeps a share of its members' trading to
+An order book needs four things more, which are ours (docs/decisions/024). Honest users are one large component there,
+so edges are peeled off by rising number of trades and by rising volume, and the components of each step are
+candidates. Windows overlap by half, and no more than two rounds are left out. Others step in between and spoil the
+balance, while two who meet often are even by chance now and then: so, for two always and for more as the alternative,
+it must show in quantities that are handed on in the same size. And a ring keeps a share of its members' trading to
 itself, as a scalper and a market maker do not.
 """
 
@@ -19,16 +19,41 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Annotated
 
-import networkx
+from msgspec import Meta
 
 from exchange.base.decimals import plain
+from risk.detectors.detector import FlowDetector, Thresholds
 from risk.detectors.records import SECOND, AbuseKind, Among, Finding, Flow, Flows, Owners, Trade, users_of
-from risk.detectors.thresholds import WashRing
 
+WASH_RING = AbuseKind("WASH_RING")
 LENGTHS = (3600 * SECOND, 86_400 * SECOND, 7 * 86_400 * SECOND)
 RECENT = 5  # quantities of each member that wait to be handed on: of many, some are the same by chance
 STEP = Decimal("1.3")  # of peeling: each level is so many times the one before, at least
+
+
+class WashRing(Thresholds, frozen=True):
+    longest_window: Annotated[
+        int, Meta(ge=3600, le=604_800, description="seconds; of 1 hour, 1 day and 7 days those up to it")
+    ] = 604_800
+    margin: Annotated[
+        float,
+        Meta(gt=0, le=0.5, description="how far from even each one's position may end, of their volume"),
+    ] = 0.02
+    same_size: Annotated[
+        float, Meta(ge=0, le=0.2, description="by which two quantities may differ and be taken for the same")
+    ] = 0.03
+    least_handed_on: Annotated[
+        float, Meta(gt=0, le=1, description="of all their quantities, passed on in the same size")
+    ] = 0.5
+    least_trades: Annotated[
+        int, Meta(ge=2, le=1000, description="trades inside the group, for each member")
+    ] = 3
+    least_share: Annotated[
+        float, Meta(gt=0, le=1, description="inside the group, of all that its members traded")
+    ] = 0.3
+    most_members: Annotated[int, Meta(ge=2, le=50, description="larger groups are no ring")] = 10
 
 
 def windows(length: int, since: int, until: int) -> list[tuple[int, int]]:
@@ -81,6 +106,8 @@ def by_owner(flows: Flows, owners: Owners) -> dict[tuple[str, str], Flow]:
 
 def candidates(flows: Flows, most: int) -> list[frozenset[str]]:
     """Groups of 2 to `most` that are strongly connected by edges of at least some weight; smallest first."""
+    import networkx  # 10 MB, which a process that only knows the kinds of abuse does without
+
     found: set[frozenset[str]] = set()
     for weights in (
         {pair: Decimal(flow.trades) for pair, flow in flows.items()},
@@ -124,7 +151,7 @@ def evenly(trades: Sequence[Trade], owners: Owners, limits: WashRing, size: int)
 
 def handed_on(trades: Sequence[Trade], owners: Owners, same_size: float) -> dict[str, float]:
     """By member: of all that they bought or sold, the part that they passed on in the same size: sold what they had
-    bought, or the other way round. A trade with somebody else in between spoils little of it."""
+    bought, or the other way round. A trade with an outsider in between spoils little of it."""
     tolerance = Decimal(str(same_size))
     waiting: dict[str, tuple[list[Decimal], list[Decimal]]] = defaultdict(lambda: ([], []))
     passed: dict[str, Decimal] = defaultdict(Decimal)
@@ -147,7 +174,7 @@ def handed_on(trades: Sequence[Trade], owners: Owners, same_size: float) -> dict
 
 
 def _all_hand_on(shares: Mapping[str, float], limits: WashRing) -> bool:
-    """On average enough, and nobody less than half of that: a bystander does not belong to a ring."""
+    """On average enough, and no member less than half of that: a bystander does not belong to a ring."""
     least = limits.least_handed_on
     return bool(shares) and sum(shares.values()) >= least * len(shares) and min(shares.values()) >= least / 2
 
@@ -172,7 +199,7 @@ def _traded(flows: Flows) -> dict[str, Decimal]:
 def _keeps_to_itself(
     flows: Flows, traded: dict[str, Decimal], members: frozenset[str], limits: WashRing
 ) -> bool:
-    """What can be told from the sums alone, before the trades are read."""
+    """What the sums alone show, before the trades are read."""
     inside = [flow for pair, flow in flows.items() if members.issuperset(pair)]
     share = 2 * sum((flow.quantity for flow in inside), Decimal(0)) / sum(traded[m] for m in members)
     enough = sum(flow.trades for flow in inside) >= limits.least_trades * len(members)
@@ -183,7 +210,7 @@ def _finding(symbol: str, trades: Sequence[Trade], size: int, share: Decimal) ->
     users = {user for trade in trades for user in (trade.buyer, trade.seller)}
     quantity = sum((trade.quantity for trade in trades), Decimal(0))
     return Finding(
-        kind=AbuseKind.WASH_RING,
+        kind=WASH_RING,
         symbol=symbol,
         users=tuple(sorted(users)),
         since=trades[0].at,
@@ -198,3 +225,6 @@ def _finding(symbol: str, trades: Sequence[Trade], size: int, share: Decimal) ->
         trades=tuple(trade.id for trade in trades),
         orders=tuple(sorted({order for t in trades for order in (t.buyer_order, t.seller_order)})),
     )
+
+
+DETECTOR = FlowDetector(WASH_RING, WashRing, severity=3, look_back="longest_window", find=find)

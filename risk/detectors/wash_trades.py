@@ -1,4 +1,4 @@
-"""Wash trades: somebody trades with themselves, directly or through accounts of one owner.
+"""Wash trades: an owner trades with themselves, directly or through accounts of one owner.
 
 Source: wash trades as in the Commodity Exchange Act, section 4c(a)(1)-(2), and among the indicators of
 Regulation (EU) 596/2014 (MAR), Annex I A(c): transactions that change no beneficial ownership. The matching
@@ -12,10 +12,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta
 
 from exchange.base.decimals import plain
+from risk.detectors.detector import FlowDetector, Thresholds
 from risk.detectors.records import AbuseKind, Among, Finding, Flows, Owners, users_of
-from risk.detectors.thresholds import WashTrade
+
+WASH_TRADE = AbuseKind("WASH_TRADE")
+
+
+class WashTrade(Thresholds, frozen=True):
+    window: Annotated[int, Meta(ge=60, le=604_800, description="seconds looked at together")] = 86_400
+    least_trades: Annotated[int, Meta(ge=1, le=1000, description="trades of an owner with themselves")] = 3
+    least_share: Annotated[
+        float, Meta(gt=0, le=1, description="of all that the accounts concerned traded")
+    ] = 0.1
 
 
 def find(symbol: str, flows: Flows, among: Among, owners: Owners, limits: WashTrade) -> list[Finding]:
@@ -39,7 +52,7 @@ def find(symbol: str, flows: Flows, among: Among, owners: Owners, limits: WashTr
         users = sorted({user for trade in trades for user in (trade.buyer, trade.seller)})
         found.append(
             Finding(
-                kind=AbuseKind.WASH_TRADE,
+                kind=WASH_TRADE,
                 symbol=symbol,
                 users=tuple(users),
                 since=trades[0].at,
@@ -58,3 +71,6 @@ def find(symbol: str, flows: Flows, among: Among, owners: Owners, limits: WashTr
             )
         )
     return found
+
+
+DETECTOR = FlowDetector(WASH_TRADE, WashTrade, severity=3, find=find)

@@ -116,7 +116,7 @@ class Alert(models.Model):
 
 
 class CaseNote(models.Model):
-    """What somebody has to say about a case. Append-only."""
+    """What a person has to say about a case. Append-only."""
 
     id = models.BigAutoField(primary_key=True)
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="notes")

@@ -1,7 +1,7 @@
 """What an operator lets people do: limits, blocks, and the dead-man switch that people set themselves.
 
-`risk_revision` counts the changes of limits and blocks (triggers in `migrations/sql/limits.sql`), so that who
-keeps a copy knows within a moment that it is old.
+`risk_revision` counts the changes of limits and blocks (triggers in `migrations/sql/limits.sql`), so that a
+process with a copy knows within a moment that it is old (docs/decisions/006).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def _amount(help_text: str) -> Any:
 
 
 class Limit(models.Model):
-    """Ceilings for a user, for each user of an institution, or for everybody; in one market or in all.
+    """Ceilings for a user, for each user of an institution, or for all users; in one market or in all.
 
     What is left empty sets no ceiling. Of several that apply, the closest to the user decides, ceiling by
-    ceiling: a user's before the institution's before everybody's, and of these a market's before all markets'.
+    ceiling: a user's before the institution's before all users', and of these a market's before all markets'.
     Ceilings that count different things hold side by side: open orders in one market and in all, what was
     traded in one market and in all of a currency.
 

@@ -12,12 +12,17 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from risk.detectors.records import AbuseKind
-from risk.detectors.thresholds import parse
+from risk.detectors import registry
 from risk.models.cases import Severity
 
 _AMOUNT = {"max_digits": 36, "decimal_places": 18}
+
+
+def abuse_kinds() -> list[tuple[str, Any]]:
+    """Each kind with its name for people. Migrations name this function, so a new detector needs none."""
+    return [(kind, gettext_lazy(kind.replace("_", " ").lower())) for kind in registry.KINDS]
 
 
 class SeenTrade(models.Model):
@@ -43,7 +48,7 @@ class SeenTrade(models.Model):
 
 
 class ShownOrder(models.Model):
-    """An order as the book showed it, at one price; `leg` counts the prices it stood at."""
+    """An order as the book showed it, at one price; `leg` counts the prices it stood at (docs/decisions/024)."""
 
     id = models.BigAutoField(primary_key=True)
     order_id = models.UUIDField()
@@ -89,18 +94,16 @@ class OwnerLink(models.Model):
 
 
 class SurveillanceRule(models.Model):
-    """How one kind of abuse is looked for, among an institution's users or everybody's.
+    """How one kind of abuse is looked for, among an institution's users or all users.
 
     An institution's rule stands in place of the general one of its kind as a whole; without either the product's
-    own thresholds hold (`risk.detectors.thresholds`).
+    own thresholds hold (`risk.detectors.registry`).
     """
 
     institution = models.ForeignKey(
         "members.Institution", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
-    kind = models.CharField(
-        max_length=20, choices=[(kind.value, kind.value.replace("_", " ").lower()) for kind in AbuseKind]
-    )
+    kind = models.CharField(max_length=20, choices=abuse_kinds)
     enabled = models.BooleanField(default=True)
     severity = models.PositiveSmallIntegerField(choices=Severity.choices, default=Severity.HIGH)
     thresholds = models.JSONField(default=dict, blank=True, help_text="those that differ from our own")
@@ -121,7 +124,7 @@ class SurveillanceRule(models.Model):
 
     def clean(self) -> None:
         try:
-            parse(self.kind, self.thresholds)
+            registry.parse(self.kind, self.thresholds)
         except ValueError as error:
             raise ValidationError({"thresholds": str(error)}) from None
 

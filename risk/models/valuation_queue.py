@@ -1,4 +1,4 @@
-"""Whose portfolio is to be valued soon: noted by whoever changes it, done by Celery."""
+"""The queue of users whose portfolio is to be valued soon: filled by the code that changes it, worked off by Celery."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.db import connection
 
 from exchange.base.database import array
 
-SOON = 10  # seconds; who trades all the time is valued that often at most
+SOON = 10  # seconds; a user who trades all the time is valued that often at most
 
 # Rows that are due soon anyway are left alone. Sorted, so that two writers can't meet crosswise.
-_DUE = """
+_ENQUEUE = """
     INSERT INTO risk_portfolio (user_id, due_at, currency, parts, unpriced, observations, tested, exceptions,
            concentrated, note)
     SELECT DISTINCT u, now() + %s * interval '1 second', '', '[]'::jsonb, '[]'::jsonb, 0, 0, 0, '', ''
@@ -19,8 +19,8 @@ _DUE = """
         ON CONFLICT (user_id) DO UPDATE SET due_at = EXCLUDED.due_at
         WHERE risk_portfolio.due_at > EXCLUDED.due_at"""
 
-# Whoever has an account has a portfolio; this finds those of whom no event came.
-_EVERYBODY = """
+# A user with an account has a portfolio; this finds those without an event.
+_MISSING = """
     INSERT INTO risk_portfolio (user_id, due_at, currency, parts, unpriced, observations, tested, exceptions,
            concentrated, note)
     SELECT DISTINCT a.user_id, now(), '', '[]'::jsonb, '[]'::jsonb, 0, 0, 0, '', ''
@@ -32,11 +32,11 @@ _EVERYBODY = """
 def enqueue(users: Iterable[str], seconds: int = SOON) -> None:
     """Not later than in so many seconds."""
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, [seconds, array(users)])
+        cursor.execute(_ENQUEUE, [seconds, array(users)])
 
 
 def enqueue_missing(limit: int = 1000) -> int:
-    """Users with an account and without a portfolio; how many were marked."""
+    """Users with an account and without a portfolio; how many were queued."""
     with connection.cursor() as cursor:
-        cursor.execute(_EVERYBODY, [limit])
+        cursor.execute(_MISSING, [limit])
         return cursor.rowcount

@@ -1,7 +1,7 @@
 """What one unit of each asset is worth in a currency at this moment, read by SQL from market data's tables.
 
-A price is the one that market data has last told, ours or the outside market's; where there is none, that of the last
-trade.
+A price is the one that market data has last published, ours or the outside market's; where there is none, that
+of the last trade.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from risk.portfolio.conversion import Path, paths, rate
+from risk.portfolio import conversion
+from risk.portfolio.conversion import Path
 
 _MARKETS = """
     SELECT i.symbol, i.base, i.quote, coalesce(p.price, c.price, (
@@ -22,9 +23,9 @@ _MARKETS = """
 
 
 class AssetPrices(NamedTuple):
-    """By asset; one that nothing is known of is in neither. `ways` says by which markets."""
+    """By asset; one that nothing is known of is in neither. `paths` says by which markets."""
 
-    ways: dict[str, Path]
+    paths: dict[str, Path]
     rates: dict[str, Decimal]
 
 
@@ -32,6 +33,6 @@ def read(currency: str) -> AssetPrices:
     with connection.cursor() as cursor:
         cursor.execute(_MARKETS)
         priced = [row for row in cursor.fetchall() if row[3] is not None]
-    ways = paths([row[:3] for row in priced], currency)
+    paths = conversion.paths([row[:3] for row in priced], currency)
     by_symbol = {row[0]: row[3] for row in priced}
-    return AssetPrices(ways, {asset: rate(way, by_symbol) for asset, way in ways.items()})
+    return AssetPrices(paths, {asset: conversion.rate(path, by_symbol) for asset, path in paths.items()})

@@ -1,6 +1,6 @@
-"""By way of which markets an asset is worth something in a currency, and how much. Pure.
+"""The conversion path from an asset to a currency, and its rate. Pure.
 
-The way is the shortest chain of markets; of equally short ones the first by name, so that it stays the same.
+The path is the shortest chain of markets; of equally short ones the first by name, so that it stays the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _EXACT = Context(prec=50)
 
 
 class Step(NamedTuple):
-    """One market on the way; `inverse` where the asset is its quote."""
+    """One market on the path; `inverse` where the asset is its quote."""
 
     symbol: str
     inverse: bool
@@ -23,7 +23,7 @@ Path = tuple[Step, ...]
 
 
 def paths(markets: Iterable[tuple[str, str, str]], currency: str) -> dict[str, Path]:
-    """From each asset that can be reached, by (symbol, base, quote). The currency's own way is empty."""
+    """From each asset that can be reached, by (symbol, base, quote). The currency's own path is empty."""
     known: dict[str, Path] = {currency: ()}
     frontier, listed = [currency], sorted(markets)
     while frontier:

@@ -3,7 +3,7 @@
 The cursor of a market says up to which number its trades are counted, under a lock that all who write its
 positions hold. An event that comes again is below it and does nothing; where numbers are missing between it
 and an event (the stream began later than the market, or lost a trade to the dead letters), the trades are
-read from the table, which is the truth. So a position never waits for an operator.
+read from the table, which is the truth. So a position never waits for an operator (docs/decisions/023).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def catch_up(most: int = AT_ONCE) -> int:
 
 
 def rebuild(symbol: str) -> None:
-    """Forget what a market's trades came to, for `catch_up` to count them anew; in the caller's transaction."""
+    """Drop what a market's trades came to, for `catch_up` to count them again; in the caller's transaction."""
     with connection.cursor() as cursor:
         _lock([symbol])
         cursor.execute("DELETE FROM risk_position WHERE symbol = %s", [symbol])

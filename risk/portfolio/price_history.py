@@ -16,7 +16,7 @@ import numpy as np
 from django.db import connection
 
 from risk.models.positions import Parameters
-from risk.portfolio.asset_prices import read as prices
+from risk.portfolio import asset_prices
 from risk.portfolio.conversion import Path
 from risk.portfolio.value_at_risk import Series
 
@@ -46,19 +46,20 @@ class PriceHistory(NamedTuple):
 
 
 def read(parameters: Parameters) -> PriceHistory:
-    worth = prices(parameters.currency)
+    prices = asset_prices.read(parameters.currency)
     closes = _kept(parameters)
-    ways = worth.ways
-    return PriceHistory(worth.rates, {asset: _returns(way, closes) for asset, way in ways.items() if way})
+    return PriceHistory(
+        prices.rates, {asset: _returns(path, closes) for asset, path in prices.paths.items() if path}
+    )
 
 
-def _returns(way: Path, closes: dict[str, Series]) -> Series:
-    known = all(step.symbol in closes for step in way)
-    return returns(way, closes) if known else np.zeros(0)
+def _returns(path: Path, closes: dict[str, Series]) -> Series:
+    known = all(step.symbol in closes for step in path)
+    return returns(path, closes) if known else np.zeros(0)
 
 
 def returns(path: Path, closes: Mapping[str, Series]) -> Series:
-    """Of the asset in the currency, from closes of equal length; as many as all markets on the way have, the
+    """Of the asset in the currency, from closes of equal length; as many as all markets on the path have, the
     latest last. Pure."""
     product: Series | None = None
     for step in path:

@@ -2,7 +2,7 @@
 
 Everything a user owns counts, what open orders hold too: balances are the ledger's. Nothing here is in an
 order's way: it reads, and writes tables of its own. Alerts come first and each commits by itself, then the
-valuations: whoever dies in between finds the same again.
+valuations: a worker that dies in between finds the same again (docs/decisions/023).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CONFIRMED_DAYS = 90  # a case that was confirmed counts for the score so long
 
 log = structlog.get_logger(__name__)
 
-# Claimed first, so that whoever is marked while we are at it becomes due again. If we die, that is after `refresh`.
+# Claimed first, so that a user who is queued meanwhile becomes due again. If we die, that is after `refresh`.
 _CLAIM = """
     UPDATE risk_portfolio p SET due_at = now() + %s * interval '1 minute'
       FROM (SELECT user_id FROM risk_portfolio WHERE due_at <= now() ORDER BY due_at LIMIT %s
@@ -90,8 +90,8 @@ def _value(due: Sequence[Due], now: PriceHistory, parameters: Parameters) -> Non
     found = _valuations([each.user for each in due], now, parameters)
     for each in due:
         valuation = found[each.user]
-        worth = (valuation.portfolio.value or 0) >= parameters.least_value
-        if worth and concentration.is_news(valuation.concentration, each.before, parameters.concentration):
+        large = (valuation.portfolio.value or 0) >= parameters.least_value
+        if large and concentration.is_news(valuation.concentration, each.before, parameters.concentration):
             _alert(each.user, valuation, parameters)
     with transaction.atomic():
         _write([found[each.user] for each in due])
@@ -136,7 +136,7 @@ def _alert(user: str, valuation: Valuation, parameters: Parameters) -> None:
 
 
 def _write(found: Sequence[Valuation]) -> None:
-    """`due_at` is left to who marks: it may have changed meanwhile."""
+    """`due_at` is left to the valuation queue: it may have changed meanwhile."""
     kept = ("user", "due_at")
     fields = [field.name for field in Portfolio._meta.concrete_fields if field.name not in kept]
     portfolios = sorted((each.portfolio for each in found), key=lambda row: str(row.user_id))

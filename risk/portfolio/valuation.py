@@ -61,8 +61,10 @@ def reckon(
         full_var=parameters.full_var,
         threshold=parameters.concentration,
     )
-    told = {name: None if part is None else round(part, 4) for name, part in parts._asdict().items()}
-    return Valuation(portfolio, Score(user_id=user, score=parts.score, parts=told, reckoned_at=at), largest)
+    rounded = {name: None if part is None else round(part, 4) for name, part in parts._asdict().items()}
+    return Valuation(
+        portfolio, Score(user_id=user, score=parts.score, parts=rounded, reckoned_at=at), largest
+    )
 
 
 def _add_risk(

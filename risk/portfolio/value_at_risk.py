@@ -1,6 +1,6 @@
 """Value at risk and expected shortfall. Pure; floats, for these are estimates and move no money.
 
-A profit-and-loss series `pnl` has one number per interval, losses negative; VaR and shortfall are told as
+A profit-and-loss series `pnl` has one number per interval, losses negative; VaR and shortfall are given as
 positive losses.
 
 Historical simulation, as in Hull, Options, Futures, and Other Derivatives, chapter "Value at risk": today's
@@ -44,7 +44,7 @@ def tail(observations: int, confidence: float) -> float:
 
 
 def historical(pnl: Series, confidence: float) -> Loss:
-    """Raises ValueError where the tail is less than one outcome: nobody has seen that loss."""
+    """Raises ValueError where the tail is less than one outcome: that loss has not been seen."""
     size = tail(len(pnl), confidence)
     if size < 1:
         raise ValueError(f"{len(pnl)} outcomes say nothing of the worst {1 - confidence:.0%}")

@@ -1,4 +1,4 @@
-"""Was the VaR right? It is reckoned anew at each interval of the past from what was known then, and the losses
+"""Was the VaR right? It is reckoned again at each interval of the past from what was known then, and the losses
 beyond it are counted. Pure.
 
 Whether they are too many or too few: the proportion-of-failures test of Kupiec, Techniques for Verifying the

@@ -7,11 +7,11 @@
                                                          notional traded on that day (UTC), in hundredths
                         loaded                           when, in seconds since the epoch
 
-A key is made when the gate first needs it and read anew after a minute (`risk.pretrade.refresher`), so whatever was
-missed is made good by then: deposits, withdrawals and fees are. Intake counts an order up before it commits and
-down if it does not; the matcher tells what became of it after each settlement. Nobody makes a key by counting: who
-is not limited has none, and costs nothing. What was loaded before limits changed is of no use, as orders under no
-limit were not counted up.
+A key is made when the gate first needs it and reloaded after a minute (`risk.pretrade.refresher`), so what was missed
+is made good by then: deposits, withdrawals and fees are. Intake counts an order up before it commits and down if it
+does not; the matcher records what became of it after each settlement. Counting never makes a key: a user without
+limits has none, and costs nothing. What was loaded before limits changed is of no use, as orders under no limit were
+not counted up. Why in Redis: docs/decisions/006.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from redis.client import Pipeline
 from exchange.base import ids
 from exchange.base.database import array
 
-FRESH_SECONDS = 60  # then it is to be read anew
-KEEP_SECONDS = 150  # nobody is counted by what is older
+FRESH_SECONDS = 60  # then it is to be reloaded
+KEEP_SECONDS = 150  # what is older decides nothing
 HUNDREDTHS = 100
 MOST = 4 * 10**18  # Redis counts in 64 bits
 FINEST = 8  # decimal places of a unit, at most
@@ -127,7 +127,7 @@ class Count(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """One user's orders, counted; `stale` when the counts are to be read anew."""
+    """One user's orders, counted; `stale` when the counts are to be reloaded."""
 
     counts: list[Count]
     stale: bool
@@ -191,15 +191,15 @@ def store(client: redis.Redis, tallies: Mapping[str, Tally]) -> None:
     pipe.execute()
 
 
-def put(pipe: Pipeline, changes: Mapping[str, Sequence[ExposureChange]], since: float) -> None:
-    """Queue to count each user's orders up, by what was loaded `since`; `heard` makes sense of the answers."""
+def queue(pipe: Pipeline, changes: Mapping[str, Sequence[ExposureChange]], since: float) -> None:
+    """Queue to count each user's orders up, by what was loaded `since`; `parse` reads the answers."""
     for user, orders in changes.items():
-        asked = [part for c in orders for part in (c.instrument, c.lots, c.currency, c.base)]
-        pipe.eval(_COUNT, 1, _key(user), since, *asked)
+        arguments = [part for c in orders for part in (c.instrument, c.lots, c.currency, c.base)]
+        pipe.eval(_COUNT, 1, _key(user), since, *arguments)
 
 
 def parse(users: Iterable[str], answers: Sequence[Any]) -> dict[str, Counted | None]:
-    """None for whose key is not there: nothing was counted."""
+    """By user; None where there is no key: nothing was counted."""
     fresh = time.time() - FRESH_SECONDS
     return {user: _counted(found, fresh) for user, found in zip(users, answers, strict=True)}
 

@@ -3,12 +3,13 @@
     rules (memory) → what needs no counting → counts (Redis, else PostgreSQL) → refusals, first reason first
 
 It decides on a whole intake batch: one round trip to Redis, in company with the rate limits' (`consult`). What else
-it goes by is kept fresh beside the order path (`risk.pretrade.refresher`); where nobody does, it looks itself.
-Orders that it counted and that were not accepted after all are given back with `Judgement.give_back`.
+it goes by is kept fresh beside the order path (`risk.pretrade.refresher`); where no thread does, it looks itself.
+The exposure of orders that it counted and that were not accepted after all is released with
+`PretradeDecision.release` (docs/decisions/006).
 
-Known limits of it: counts may be off for up to a minute after Redis lost something, and learn of deposits,
-withdrawals and fees in that time. The price band is for LIMIT orders, as market orders have their collar and stops
-wait for a price of another day; without a fresh reference price there is no band.
+Known limits of it: counts may be off for up to a minute after Redis lost something, and see deposits, withdrawals
+and fees within that time. The price band is for LIMIT orders, as market orders have their collar and stops wait for
+a price of another day; without a fresh reference price there is no band.
 """
 
 from __future__ import annotations
@@ -70,66 +71,66 @@ class OrderCheck(msgspec.Struct, frozen=True, gc=False):
 
 
 class PretradeDecision:
-    """Of a batch of orders. `refusals`, after `conclude`, has one entry an ask, None for those that may pass.
+    """Of a batch of orders. `refusals`, after `decide`, has one entry a check, None for those that may pass.
 
-    In between it is a question to Redis, which may go there in the company of others.
+    In between it reads from Redis, in one round trip with other reads (`consult`).
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], asks: Sequence[OrderCheck]) -> None:
-        """Judge what needs no counting. May raise psycopg.Error."""
+    def __init__(self, connection: psycopg.Connection[Any], checks: Sequence[OrderCheck]) -> None:
+        """Decide what needs no counting. May raise psycopg.Error."""
         started = time.perf_counter()
         self.refusals: list[Refusal | None] = []
         self._connection = connection
-        self._asks = asks
-        self._ceilings = [rules.ceilings(a.user_id, a.institution_id, a.symbol, a.currency) for a in asks]
-        self._counting: dict[str, list[int]] = defaultdict(list)  # of each user, places of asks to be counted
+        self._checks = checks
+        self._ceilings = [rules.ceilings(c.user_id, c.institution_id, c.symbol, c.currency) for c in checks]
+        self._counting: dict[str, list[int]] = defaultdict(list)  # of each user, places in `checks`
         self._found: dict[str, Counted | None] = {}
-        self._kept: set[int] = set()  # places of asks that Redis counts as open now
-        for place, (asked, ceiling) in enumerate(zip(asks, self._ceilings, strict=True)):
-            self.refusals.append(_uncounted(connection, asked, ceiling))
+        self._kept: set[int] = set()  # places of those that Redis counts as open now
+        for place, (check, ceiling) in enumerate(zip(checks, self._ceilings, strict=True)):
+            self.refusals.append(_uncounted(connection, check, ceiling))
             if ceiling.counted and self.refusals[place] is None:
-                self._counting[asked.user_id].append(place)
+                self._counting[check.user_id].append(place)
         self._seconds = time.perf_counter() - started
 
-    def put(self, pipe: Pipeline) -> None:
+    def queue(self, pipe: Pipeline) -> None:
         started = time.perf_counter()
-        exposure.put(pipe, self._changes(self._counting), rules.since)
+        exposure.queue(pipe, self._changes(self._counting), rules.since)
         self._seconds += time.perf_counter() - started
 
-    def hear(self, answers: list[Any]) -> None:
+    def receive(self, answers: list[Any]) -> None:
         self._found = exposure.parse(self._counting, answers)
 
-    def unheard(self) -> None:
+    def unavailable(self) -> None:
         self._found = {}
 
-    def conclude(self) -> None:
-        """Judge by the counts. May raise psycopg.Error: then nothing is counted that would not be in a minute."""
+    def decide(self) -> None:
+        """Decide by the counts. May raise psycopg.Error: then nothing is counted that would not be in a minute."""
         started = time.perf_counter()
         refused = []
         for user, found in self._counted().items():
             for place, count in zip(self._counting[user], found, strict=True):
-                self.refusals[place] = _above_ceilings(self._asks[place], self._ceilings[place], count)
+                self.refusals[place] = _above_ceilings(self._checks[place], self._ceilings[place], count)
                 if self.refusals[place] is not None:
                     refused.append(place)
-        self.give_back(refused)
+        self.release(refused)
         metrics.gate_seconds.observe(self._seconds + time.perf_counter() - started)
         for refusal in filter(None, self.refusals):
             metrics.refusals.labels(refusal.value).inc()
 
-    def give_back(self, places: Iterable[int]) -> None:
-        """The asks at these places have not become orders."""
+    def release(self, places: Iterable[int]) -> None:
+        """The checks at these places have not become orders: count them down."""
         counted = self._kept.intersection(places)
         self._kept -= counted
         if counted and not _circuit.away():
             pipe = client().pipeline(transaction=False)
-            exposure.record(pipe, [self._asks[place].change(-1) for place in counted])
+            exposure.record(pipe, [self._checks[place].change(-1) for place in counted])
             try:
                 pipe.execute()
             except redis.RedisError as error:
                 _circuit.failed(error)
 
     def _counted(self) -> dict[str, list[Count]]:
-        """Each user's counts with their asks, one after the other: as Redis has counted them, or PostgreSQL."""
+        """Each user's counts with their checks, one after the other: as Redis has counted them, or PostgreSQL."""
         missing = {user: places for user, places in self._counting.items() if self._found.get(user) is None}
         if missing:
             tallies = exposure.load(self._connection, missing)
@@ -139,7 +140,7 @@ class PretradeDecision:
         for user, places in self._counting.items():
             counted = self._found.get(user)
             if counted is None:
-                found[user] = [tallies[user].count(self._asks[place].change(1)) for place in places]
+                found[user] = [tallies[user].count(self._checks[place].change(1)) for place in places]
             else:
                 found[user] = counted.counts
                 self._kept.update(places)
@@ -151,26 +152,26 @@ class PretradeDecision:
         try:
             exposure.store(client(), tallies)
             pipe = client().pipeline(transaction=False)
-            exposure.put(pipe, self._changes(missing), rules.since)
+            exposure.queue(pipe, self._changes(missing), rules.since)
             self._found |= exposure.parse(missing, pipe.execute())
             _circuit.works()
         except redis.RedisError as error:
             _circuit.failed(error)
 
     def _changes(self, places: Mapping[str, Sequence[int]]) -> dict[str, list[ExposureChange]]:
-        return {user: [self._asks[place].change(1) for place in own] for user, own in places.items()}
+        return {user: [self._checks[place].change(1) for place in own] for user, own in places.items()}
 
 
 def idle(connection: psycopg.Connection[Any]) -> bool:
-    """True while nobody is limited or blocked: then there is nothing to judge. May raise psycopg.Error."""
+    """True while there are no limits and no blocks: then there is nothing to decide. May raise psycopg.Error."""
     rules.refresh(connection)
     return rules.empty
 
 
-def consult(*questions: PipelinedRead) -> None:
-    """Ask Redis all of them at once."""
+def consult(*reads: PipelinedRead) -> None:
+    """Read all of them from Redis in one round trip."""
     with metrics.consult_seconds.time():
-        run_together(client(), _circuit, *questions)
+        run_together(client(), _circuit, *reads)
 
 
 def judge_amendment(
@@ -189,36 +190,36 @@ def judge_amendment(
     return _above_sums(after, ceiling, tally.count(after.change(1)))
 
 
-def _uncounted(connection: psycopg.Connection[Any], ask: OrderCheck, ceiling: Ceilings) -> Refusal | None:
-    if rules.blocked and (ask.user_id in rules.blocked or ask.institution_id in rules.blocked):
+def _uncounted(connection: psycopg.Connection[Any], check: OrderCheck, ceiling: Ceilings) -> Refusal | None:
+    if rules.blocked and (check.user_id in rules.blocked or check.institution_id in rules.blocked):
         return Refusal.USER_BLOCKED
-    if not rules.permits.open and rules.permits.refuse(ask.user_id, ask.institution_id):
+    if not rules.permits.open and rules.permits.refuse(check.user_id, check.institution_id):
         return Refusal.KYC_LEVEL
-    if ceiling.risk_score is not None and rules.scores.get(ask.user_id, 0) > ceiling.risk_score:
+    if ceiling.risk_score is not None and rules.scores.get(check.user_id, 0) > ceiling.risk_score:
         return Refusal.RISK_SCORE
-    if ceiling.order_notional is not None and ask.notional > ceiling.order_notional:
+    if ceiling.order_notional is not None and check.notional > ceiling.order_notional:
         return Refusal.MAX_ORDER_NOTIONAL
-    if ceiling.price_band is not None and ask.limit_price is not None:
-        reference = reference_prices.price(connection, ask.symbol)
-        if reference and abs(ask.limit_price - reference) > reference * ceiling.price_band:
+    if ceiling.price_band is not None and check.limit_price is not None:
+        reference = reference_prices.price(connection, check.symbol)
+        if reference and abs(check.limit_price - reference) > reference * ceiling.price_band:
             return Refusal.PRICE_BAND
     return None
 
 
-def _above_ceilings(ask: OrderCheck, ceiling: Ceilings, count: Count) -> Refusal | None:
+def _above_ceilings(check: OrderCheck, ceiling: Ceilings, count: Count) -> Refusal | None:
     if _above(count.open_here, ceiling.open_here) or _above(count.open_everywhere, ceiling.open_everywhere):
         return Refusal.MAX_OPEN_ORDERS
-    return _above_sums(ask, ceiling, count)
+    return _above_sums(check, ceiling, count)
 
 
-def _above_sums(ask: OrderCheck, ceiling: Ceilings, count: Count) -> Refusal | None:
-    traded_here = Decimal(count.traded_here) / exposure.HUNDREDTHS + ask.notional
-    traded_in_currency = Decimal(count.traded_in_currency) / exposure.HUNDREDTHS + ask.notional
+def _above_sums(check: OrderCheck, ceiling: Ceilings, count: Count) -> Refusal | None:
+    traded_here = Decimal(count.traded_here) / exposure.HUNDREDTHS + check.notional
+    traded_in_currency = Decimal(count.traded_in_currency) / exposure.HUNDREDTHS + check.notional
     if _above(traded_here, ceiling.traded_here) or _above(traded_in_currency, ceiling.traded_in_currency):
         return Refusal.MAX_DAILY_NOTIONAL
-    if ceiling.position is not None and ask.buying:
-        owned = Decimal(count.owned).scaleb(-ask.unit_places)
-        if owned + count.buying * ask.lot_size > ceiling.position:
+    if ceiling.position is not None and check.buying:
+        owned = Decimal(count.owned).scaleb(-check.unit_places)
+        if owned + count.buying * check.lot_size > ceiling.position:
             return Refusal.MAX_POSITION
     return None
 

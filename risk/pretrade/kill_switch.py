@@ -2,7 +2,7 @@
 
 The block is a row that every intake reads within a second. Cancelling is the work of
 `trading.orders.forced_cancels`, which looks each second for open orders of the blocked: so it happens however the block
-came to be, and again for an order that slipped in at the same moment.
+came to be, and again for an order that slipped in at the same moment (docs/decisions/008).
 """
 
 from __future__ import annotations

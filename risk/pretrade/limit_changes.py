@@ -1,7 +1,7 @@
 """New versions of limits: asked for by one person, approved by another.
 
-Stricter ones too, as a limit that is too tight keeps people from closing what they have open. Who must stop somebody at
-once blocks them, halts the market or cancels what is open: that takes one person.
+Stricter ones too, as a limit that is too tight keeps people from closing what they have open. To stop a user at
+once, an operator blocks them, halts the market or cancels what is open: that takes one person (docs/decisions/015).
 """
 
 from __future__ import annotations

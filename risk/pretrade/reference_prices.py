@@ -1,4 +1,4 @@
-"""The reference price of each market, as the process `prices` tells it; kept for a moment."""
+"""The reference price of each market, as the process `prices` publishes it; kept for a moment (docs/decisions/029)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _circuit = Circuit()
 
 
 def price(connection: psycopg.Connection[Any], symbol: str) -> Decimal | None:
-    """None while nobody vouches for one. May raise psycopg.Error."""
+    """None while there is no fresh one. May raise psycopg.Error."""
     known = _known.get(symbol)
     if known is None or time.monotonic() - known[0] > KEEP_SECONDS:
         _read(connection, [symbol])
@@ -33,22 +33,22 @@ def price(connection: psycopg.Connection[Any], symbol: str) -> Decimal | None:
 
 
 def refresh(connection: psycopg.Connection[Any]) -> None:
-    """Read all anew that were ever asked for. May raise psycopg.Error."""
+    """Read all again that were ever asked for. May raise psycopg.Error."""
     if _known:
         _read(connection, list(_known))
 
 
 def _read(connection: psycopg.Connection[Any], symbols: Collection[str]) -> None:
-    found = _told(symbols)
-    untold = [symbol for symbol in symbols if symbol not in found]
-    if untold:
-        found |= dict(connection.execute(_STORED, (untold,)).fetchall())
+    found = _published(symbols)
+    missing = [symbol for symbol in symbols if symbol not in found]
+    if missing:
+        found |= dict(connection.execute(_STORED, (missing,)).fetchall())
     now = time.monotonic()
     for symbol in symbols:
         _known[symbol] = (now, found.get(symbol))
 
 
-def _told(symbols: Collection[str]) -> dict[str, Decimal]:
+def _published(symbols: Collection[str]) -> dict[str, Decimal]:
     if _circuit.away():
         return {}
     try:
@@ -57,8 +57,8 @@ def _told(symbols: Collection[str]) -> dict[str, Decimal]:
     except redis.RedisError as error:
         _circuit.failed(error)
         return {}
-    told = {symbol: msgspec.json.decode(text) for symbol, text in zip(symbols, texts, strict=True) if text}
-    return {symbol: Decimal(each["price"]) for symbol, each in told.items() if not each["stale"]}
+    prices = {symbol: msgspec.json.decode(text) for symbol, text in zip(symbols, texts, strict=True) if text}
+    return {symbol: Decimal(each["price"]) for symbol, each in prices.items() if not each["stale"]}
 
 
 def clear_cache() -> None:

@@ -1,8 +1,8 @@
 """Keeps what the gate goes by fresh, in a thread beside the order path.
 
-Rules and reference prices are looked at every `rules.LOOK_SECONDS`, and counts that have become stale are read
-anew. So the gate itself asks PostgreSQL for nothing, but for a user whom nobody has counted yet. Where this thread
-does not run, or has fallen behind, the gate looks itself.
+Rules and reference prices are looked at every `rules.LOOK_SECONDS`, and exposure that has become stale is reloaded.
+So the gate itself asks PostgreSQL for nothing, but for a user whose exposure is not loaded yet. Where this thread
+does not run, or has fallen behind, the gate looks itself (docs/decisions/006).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ rules = Rules()
 
 
 class Refresher:
-    """One per process; started by who judges orders all day."""
+    """One per process; started by processes that take orders all day."""
 
     def __init__(self) -> None:
         self._stale: set[str] = set()
@@ -36,7 +36,7 @@ class Refresher:
         threading.Thread(target=self._run, name="gate refresher", daemon=True).start()
 
     def reload(self, users: Iterable[str]) -> None:
-        """Have the counts of these users read anew, soon."""
+        """Have the exposure of these users reloaded, soon."""
         with self._lock:
             self._stale.update(users)
 

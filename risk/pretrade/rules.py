@@ -1,7 +1,7 @@
 """Limits, blocks and high risk scores as the gate reads them: all in memory, a change seen within `LATE_SECONDS`.
 
 Each look costs one row of one column; only when `risk_revision` says so, or a limit's time has come, are limits and
-blocks read anew.
+blocks read again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from exchange.platform.kyc import permits
 from exchange.platform.kyc.permits import Permits
 
 LOOK_SECONDS = 0.4
-LATE_SECONDS = 0.8  # who judges looks himself if nobody else has for so long
+LATE_SECONDS = 0.8  # the gate looks itself if the refresher has not for so long
 AWAIT_SECONDS = 60.0  # a limit that is still to come is looked at so often, as clocks are set
 
 _REVISION = "SELECT number FROM risk_revision"
@@ -35,7 +35,7 @@ _BLOCKS = "SELECT coalesce(user_id, institution_id)::text FROM risk_block WHERE 
 
 _SCORES = "SELECT user_id::text, score FROM risk_score WHERE score > %s"
 
-EVERYBODY = ""
+ALL_USERS = ""
 
 
 class Limit(NamedTuple):
@@ -64,7 +64,7 @@ class Ceilings(NamedTuple):
 
     @property
     def counted(self) -> bool:
-        """True if somebody has to count for it."""
+        """True if a ceiling needs the user's exposure."""
         return any(ceiling is not None for ceiling in (*self[:2], *self[3:6]))
 
 
@@ -118,8 +118,8 @@ class Rules:
                 self.scores = dict(connection.execute(_SCORES, (self._least_score,)).fetchall())
             self._looked_at = time.monotonic()
 
-    def forget(self) -> None:
-        """Read everything anew at the next look."""
+    def clear_cache(self) -> None:
+        """Read everything again at the next look."""
         self._looked_at, self._revision = float("-inf"), -1
 
     def ceilings(self, user_id: str, institution_id: str, symbol: str, currency: str) -> Ceilings:
@@ -128,7 +128,7 @@ class Rules:
         resolved, key = self._resolved, (user_id, institution_id, symbol)
         found = resolved.get(key)
         if found is None:
-            found = resolved[key] = self._resolve((user_id, institution_id, EVERYBODY), symbol, currency)
+            found = resolved[key] = self._resolve((user_id, institution_id, ALL_USERS), symbol, currency)
         return found
 
     def _resolve(self, scopes: tuple[str, ...], symbol: str, currency: str) -> Ceilings:
@@ -153,11 +153,11 @@ class Rules:
 
 
 def _next(connection: psycopg.Connection[Any]) -> float:
-    """Seconds until the limits are to be read anew, whatever `risk_revision` says."""
+    """Seconds until the limits are to be read again, whatever `risk_revision` says."""
     row = connection.execute(_NEXT).fetchone()
     return min(row[0], AWAIT_SECONDS) if row and row[0] is not None else float("inf")
 
 
 def _scoped(rows: list[tuple[Any, ...]]) -> Iterator[tuple[tuple[str, str], Limit]]:
     for user_id, institution_id, symbol, currency, *ceilings in rows:
-        yield (user_id or institution_id or EVERYBODY, symbol or currency), Limit(*ceilings)
+        yield (user_id or institution_id or ALL_USERS, symbol or currency), Limit(*ceilings)

@@ -1,9 +1,9 @@
 """Pictures for a case, as SVG text: who sold to whom, and what was shown and traded when.
 
 No styles and no scripts, so that any page may show them whatever its policy; colours are readable on light and dark,
-and shapes say the same as colours do. Each picture has a title and a description for whoever does not see it, and each
-shape a title with its figures. Users are named by the last digits of their ids: the first ones are the time. No
-e-mail is kept in a picture: `own_side.replace_short_ids` puts names in, for whoever looks.
+and shapes say the same as colours do. Each picture has a title and a description for readers who do not see it, and
+each shape a title with its figures. Users are named by the last digits of their ids: the first ones are the time. No
+e-mail is kept in a picture: `redaction.replace_short_ids` puts in the names that the reader may see.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ def graph(flows: Mapping[tuple[str, str], tuple[int, Decimal]]) -> str:
 
 def course(trades: Sequence[Trade], orders: Sequence[DisplayedOrder], users: set[str]) -> str:
     """Orders as bars from when they were shown to when they ended, trades as triangles; price over time."""
-    shown = sorted(orders, key=lambda leg: -leg.quantity)[:MOST]
+    shown = sorted(orders, key=lambda order: -order.quantity)[:MOST]
     drawn = sorted(trades, key=lambda trade: -trade.quantity)[:MOST]
     times = [trade.at for trade in drawn] + [
-        at for leg in shown for at in (leg.opened, leg.closed or leg.opened)
+        at for order in shown for at in (order.opened, order.closed or order.opened)
     ]
-    prices = [trade.price for trade in drawn] + [leg.price for leg in shown]
+    prices = [trade.price for trade in drawn] + [order.price for order in shown]
     if not times:
         return ""
     across = _scale(min(times), max(times), MARGIN, WIDTH - MARGIN)
     up = _scale(float(min(prices)), float(max(prices)), HEIGHT - MARGIN, MARGIN)
-    most = max((leg.quantity for leg in shown), default=Decimal(1))
+    most = max((order.quantity for order in shown), default=Decimal(1))
     parts = [_axes(min(prices), max(prices), (max(times) - min(times)) / SECOND)]
-    for leg in shown:
+    for order in shown:
         words = (
-            f"{leg.side} {plain(leg.quantity)} at {plain(leg.price)}: "
-            f"{plain(leg.filled)} filled, {plain(leg.withdrawn)} withdrawn"
+            f"{order.side} {plain(order.quantity)} at {plain(order.price)}: "
+            f"{plain(order.filled)} filled, {plain(order.withdrawn)} withdrawn"
         )
         parts.append(
-            f'<rect x="{across(leg.opened):.1f}" y="{up(float(leg.price)) - 3:.1f}" '
-            f'width="{max(2.0, across(leg.closed or max(times)) - across(leg.opened)):.1f}" '
-            f'height="{2 + 6 * float(leg.quantity / most):.1f}" fill="{_colour(leg.side)}" '
+            f'<rect x="{across(order.opened):.1f}" y="{up(float(order.price)) - 3:.1f}" '
+            f'width="{max(2.0, across(order.closed or max(times)) - across(order.opened)):.1f}" '
+            f'height="{2 + 6 * float(order.quantity / most):.1f}" fill="{_colour(order.side)}" '
             f'fill-opacity="0.5"><title>{escape(words)}</title></rect>'
         )
     for trade in drawn:

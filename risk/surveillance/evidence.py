@@ -1,6 +1,6 @@
 """What a finding rests on, in the form in which a case keeps it: rows by name, and a picture.
 
-People are named by id alone. Rings and wash trades are drawn as a graph, the others as a course of the price.
+People are named by id alone. The detector says how its findings are drawn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 from exchange.base.decimals import plain
 from exchange.base.times import rfc3339
-from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Owners, Trade, flows
+from risk.detectors import registry
+from risk.detectors.detector import Picture
+from risk.detectors.records import SECOND, DisplayedOrder, Finding, Owners, Trade, flows
 from risk.surveillance import charts
 
 
@@ -23,12 +25,12 @@ def of(
     """`trades` and `orders` may be more than the finding names; orders that are not among them are named only."""
     named, placed = set(finding.trades), set(finding.orders)
     mine = [trade for trade in trades if trade.id in named]
-    legs = [leg for leg in orders if leg.order in placed]
-    known = {leg.order for leg in legs}
-    if finding.kind in (AbuseKind.WASH_TRADE, AbuseKind.WASH_RING):
+    displayed = [order for order in orders if order.order in placed]
+    known = {order.order for order in displayed}
+    if registry.detector(finding.kind).picture is Picture.GRAPH:
         drawn = charts.graph({pair: (flow.trades, flow.quantity) for pair, flow in flows(mine).items()})
     else:
-        drawn = charts.course(mine, legs, set(finding.users))
+        drawn = charts.course(mine, displayed, set(finding.users))
     return {
         "users": _users(finding, mine, owners),
         "trades": [
@@ -43,7 +45,7 @@ def of(
             for trade in mine
         ],
         "orders": [
-            *(_shown(leg) for leg in legs),
+            *(_row(order) for order in displayed),
             *({"id": order} for order in finding.orders if order not in known),
         ],
         "picture": drawn,
@@ -66,15 +68,15 @@ def _users(finding: Finding, trades: Sequence[Trade], owners: Owners) -> list[di
     ]
 
 
-def _shown(leg: DisplayedOrder) -> dict[str, Any]:
+def _row(order: DisplayedOrder) -> dict[str, Any]:
     return {
-        "id": f"{leg.order}@{plain(leg.price)}",
-        "user": leg.user,
-        "side": leg.side,
-        "price": plain(leg.price),
-        "quantity": plain(leg.quantity),
-        "filled": plain(leg.filled),
-        "withdrawn": plain(leg.withdrawn),
-        "opened": moment(leg.opened),
-        "closed": None if leg.closed is None else moment(leg.closed),
+        "id": f"{order.order}@{plain(order.price)}",
+        "user": order.user,
+        "side": order.side,
+        "price": plain(order.price),
+        "quantity": plain(order.quantity),
+        "filled": plain(order.filled),
+        "withdrawn": plain(order.withdrawn),
+        "opened": moment(order.opened),
+        "closed": None if order.closed is None else moment(order.closed),
     }

@@ -18,7 +18,7 @@ from risk.detectors.records import DAY, SECOND, DisplayedOrder, Flow, Owners, Si
 MOST = 20_000  # some two seconds' work
 KEEP_TRADES = 7 * DAY + 3600 * SECOND  # the longest window, and an hour for what comes late
 KEEP_ORDERS = 2 * DAY
-KEEP_OPEN = 90 * DAY  # an order whose end we were never told of
+KEEP_OPEN = 90 * DAY  # an order whose end never came
 AT_ONCE = 20_000  # rows that are pruned at a time
 
 _MICROS = "(extract(epoch FROM {}) * 1000000)::bigint"
@@ -75,7 +75,7 @@ def trades(symbol: str, since: int, until: int) -> list[Trade]:
 
 
 def trades_among(symbol: str, since: int, until: int, users: Iterable[str]) -> list[Trade]:
-    """Those of which both sides are among `users`, by time; an owner's key among them is nobody."""
+    """Those of which both sides are among `users`, by time; an owner's key among them is no user."""
     named = [user for user in users if _is_id(user)]
     window = [symbol, moment(since), moment(until)]
     return _trades(_TRADE + _AMONG + _NEWEST, symbol, [*window, named, named, MOST])

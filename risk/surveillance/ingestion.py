@@ -29,12 +29,12 @@ _CURSORS = """
     INSERT INTO risk_surveillancecursor (symbol, job)
     SELECT symbol, job FROM unnest(%s::text[]) AS symbol, unnest(%s::text[]) AS job ORDER BY 1, 2
         ON CONFLICT DO NOTHING"""
-_LAST_LEGS = """
+_LAST_DISPLAYED = """
     SELECT DISTINCT ON (order_id) order_id::text, leg, user_id::text, side, price, quantity, filled_before, filled,
            withdrawn, (extract(epoch FROM opened_at) * 1000000)::bigint,
            (extract(epoch FROM closed_at) * 1000000)::bigint
       FROM risk_shownorder WHERE order_id = ANY (%s::uuid[]) ORDER BY order_id, leg DESC"""
-_LEGS = """
+_STORE = """
     INSERT INTO risk_shownorder (order_id, leg, user_id, symbol, side, price, quantity, filled_before, filled,
                                  withdrawn, opened_at, closed_at)
     SELECT order_id, leg, user_id, symbol, side, price, quantity, filled_before, filled, withdrawn,
@@ -48,12 +48,12 @@ _LEGS = """
            withdrawn = excluded.withdrawn, closed_at = excluded.closed_at"""
 
 
-class _Leg(msgspec.Struct):
-    """The last leg of an order while a batch is worked through."""
+class _Last(msgspec.Struct):
+    """What the book last showed of an order, while a batch is worked through; `number` counts its prices."""
 
     number: int
     filled_before: Decimal
-    shown: DisplayedOrder
+    displayed: DisplayedOrder
 
 
 def keep_trades(events: Sequence[Event]) -> None:
@@ -87,29 +87,30 @@ def keep_orders(events: Sequence[Event]) -> None:
     """ORDER_STATUS_CHANGED events, those of one order in the order in which they happened. Raises Poison for what
     is none."""
     try:
-        news = [(e.payload["symbol"], e.payload["order_type"], _news(e)) for e in events]
+        updates = [(e.payload["symbol"], e.payload["order_type"], _update(e)) for e in events]
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:
         raise Poison(f"no order: {error!r}") from error
-    last = _last_legs({one.order for _, _, one in news})
-    changed: dict[tuple[str, int], tuple[str, _Leg]] = {}
-    for symbol, order_type, one in news:
+    last = _last_displayed({one.order for _, _, one in updates})
+    changed: dict[tuple[str, int], tuple[str, _Last]] = {}
+    for symbol, order_type, one in updates:
         known = last.get(one.order)
         # A stop is shown from when it is triggered, any other order from when it was accepted.
         placed = _micros(ids.moment(one.order)) if order_type == "LIMIT" else one.at
-        legs = follow(
-            known.shown if known else None, known.filled_before if known else Decimal(0), one, placed
+        stored = follow(
+            known.displayed if known else None, known.filled_before if known else Decimal(0), one, placed
         )
-        for shown in legs:
-            if known and known.shown.opened == shown.opened and known.shown.price == shown.price:
-                known = _Leg(known.number, known.filled_before, shown)
+        for displayed in stored:
+            begun = (displayed.opened, displayed.price)
+            if known and (known.displayed.opened, known.displayed.price) == begun:
+                known = _Last(known.number, known.filled_before, displayed)
             else:
-                known = _Leg(known.number + 1 if known else 0, one.filled, shown)
+                known = _Last(known.number + 1 if known else 0, one.filled, displayed)
             last[one.order] = known
             changed[one.order, known.number] = symbol, known
     _store(changed.values())
 
 
-def _news(event: Event) -> OrderUpdate:
+def _update(event: Event) -> OrderUpdate:
     payload = event.payload
     return OrderUpdate(
         order=payload["order_id"],
@@ -125,36 +126,36 @@ def _news(event: Event) -> OrderUpdate:
     )
 
 
-def _last_legs(orders: Iterable[str]) -> dict[str, _Leg]:
+def _last_displayed(orders: Iterable[str]) -> dict[str, _Last]:
     with connection.cursor() as cursor:
-        cursor.execute(_LAST_LEGS, [list(orders)])
+        cursor.execute(_LAST_DISPLAYED, [list(orders)])
         return {
-            row[0]: _Leg(row[1], row[6], DisplayedOrder(row[0], row[2], Side(row[3]), *row[4:6], *row[7:]))
+            row[0]: _Last(row[1], row[6], DisplayedOrder(row[0], row[2], Side(row[3]), *row[4:6], *row[7:]))
             for row in cursor.fetchall()
         }
 
 
-def _store(changed: Iterable[tuple[str, _Leg]]) -> None:
+def _store(changed: Iterable[tuple[str, _Last]]) -> None:
     rows = [
         (
-            leg.shown.order,
-            leg.number,
-            leg.shown.user,
+            last.displayed.order,
+            last.number,
+            last.displayed.user,
             symbol,
-            leg.shown.side,
-            leg.shown.price,
-            leg.shown.quantity,
-            leg.filled_before,
-            leg.shown.filled,
-            leg.shown.withdrawn,
-            leg.shown.opened,
-            leg.shown.closed,
+            last.displayed.side,
+            last.displayed.price,
+            last.displayed.quantity,
+            last.filled_before,
+            last.displayed.filled,
+            last.displayed.withdrawn,
+            last.displayed.opened,
+            last.displayed.closed,
         )
-        for symbol, leg in changed
+        for symbol, last in changed
     ]
     if rows:
         with connection.cursor() as cursor:
-            cursor.execute(_LEGS, [list(column) for column in zip(*rows, strict=True)])
+            cursor.execute(_STORE, [list(column) for column in zip(*rows, strict=True)])
 
 
 def _micros(moment: datetime) -> int:

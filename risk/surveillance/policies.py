@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from risk.detectors.records import AbuseKind, Finding
-from risk.detectors.thresholds import DEFAULT, Rules, parse
+from risk.detectors import registry
+from risk.detectors.records import Finding
+from risk.detectors.registry import DEFAULT, Rules
 from risk.models.surveillance import SurveillanceRule
 
 
@@ -62,9 +63,9 @@ def institution_of(users: set[str]) -> dict[str, str]:
 def _over(basis: Rules, rules: list[SurveillanceRule]) -> Rules:
     thresholds, severities = dict(basis.thresholds), dict(basis.severities)
     for rule in rules:
-        kind = AbuseKind(rule.kind)
+        kind = registry.detector(rule.kind).kind
         thresholds.pop(kind, None)
         if rule.enabled:
-            thresholds[kind] = parse(kind, rule.thresholds)
+            thresholds[kind] = registry.parse(kind, rule.thresholds)
         severities[kind] = rule.severity
     return Rules(thresholds, severities)

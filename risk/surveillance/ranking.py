@@ -1,7 +1,7 @@
 """Which case to look at first: an isolation forest over how people trade. It raises nothing.
 
 Source: F. T. Liu, K. M. Ting and Z.-H. Zhou, "Isolation Forest", ICDM 2008, as scikit-learn has it. It learns from
-everybody who traded in the past day and says how easily a user is told from the rest; the number becomes the rank of
+all users who traded in the past day and says how easily each is separated from the rest; the number becomes the rank of
 the user's cases that are under way. It needs the extra `surveillance`.
 """
 
@@ -23,7 +23,7 @@ FEATURES = (
     "net_share",
     "top_counterparty_share",
 )
-LEAST_USERS = 10  # nobody is unusual among fewer
+LEAST_USERS = 10  # among fewer no user is unusual
 MOST_USERS = 50_000
 TREES = 200
 

@@ -3,7 +3,7 @@
 A job is one market and one length of window: `orders` sees single orders and trades of the last hour or so, `hour`,
 `day` and `week` the sums of theirs. Each has a cursor; its row's lock, held for one transaction, keeps two workers
 apart, and a job that was killed is done again. A finding that says nothing new is not raised again, whether its
-case is closed or not.
+case is closed or not (docs/decisions/024).
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def due(seconds: float) -> Looked:
 
 
 def everything() -> Looked:
-    """All jobs of all markets now, whoever's turn it is, and back to the beginning of each window."""
+    """All jobs of all markets now, whether or not they are due, and back to the beginning of each window."""
     known = list(SurveillanceCursor.objects.order_by("symbol", "job").values_list("symbol", "job"))
-    raised = [finding for symbol, job in known for finding in look(symbol, job, anew=True)]
+    raised = [finding for symbol, job in known for finding in look(symbol, job, from_start=True)]
     return Looked(len(known), raised)
 
 
-def look(symbol: str, job: str, *, anew: bool = False) -> list[Finding]:
-    """One job, in one transaction; what was raised. Nothing if somebody else is at it."""
+def look(symbol: str, job: str, *, from_start: bool = False) -> list[Finding]:
+    """One job, in one transaction; what was raised. Nothing if another worker is at it."""
     now = datetime.now(UTC)
     with transaction.atomic():
         cursors = SurveillanceCursor.objects.select_for_update(skip_locked=True)
@@ -71,7 +71,7 @@ def look(symbol: str, job: str, *, anew: bool = False) -> list[Finding]:
         if cursor is None:
             return []
         until = history.micros(now)
-        since = 0 if anew or cursor.looked_at is None else history.micros(cursor.looked_at) - LATE
+        since = 0 if from_start or cursor.looked_at is None else history.micros(cursor.looked_at) - LATE
         raised: list[Finding] = []
         if history.has_news(symbol, since):
             seen = _in_orders(symbol, until) if job == "orders" else _in_flows(symbol, job, since, until)
@@ -97,7 +97,7 @@ def _waiting(now: datetime) -> Iterable[tuple[str, str]]:
 
 def _in_orders(symbol: str, until: int) -> list[Found]:
     known = policies.read()
-    since = until - max(registry.reach(policy.rules) for policy in known) * SECOND
+    since = until - max(registry.longest_look_back(policy.rules) for policy in known) * SECOND
     trades, orders = history.trades(symbol, since, until), history.shown(symbol, since, until)
     owners = history.owners()
     found = [

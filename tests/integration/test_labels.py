@@ -24,7 +24,7 @@ from pytest_django import DjangoDbBlocker
 from exchange.platform.approvals.kinds import kinds
 from exchange.platform.members import labels
 from risk.backoffice.surveillance import _thresholds
-from risk.detectors.thresholds import KINDS
+from risk.detectors.registry import KINDS
 from risk.models import SurveillanceRule
 from tests.integration.test_terminal import TURKISH, entries, plain
 from tests.market import lasting_desk

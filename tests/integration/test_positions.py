@@ -139,7 +139,7 @@ def test_too_much_for_one_transaction_is_left_to_the_next(
     assert reconcile.differences() == []
 
 
-def test_positions_that_differ_are_told_and_counted_anew(traded: tuple[str, str]) -> None:
+def test_positions_that_differ_are_reported_and_counted_again(traded: tuple[str, str]) -> None:
     consume(events())
     Position.objects.filter(user_id=traded[0]).update(quantity=D(1))
     out = StringIO()

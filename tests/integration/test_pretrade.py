@@ -45,10 +45,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     with open_desk() as desk:
-        gate.rules.forget()
+        gate.rules.clear_cache()
         reference_prices.clear_cache()
         yield desk
-        gate.rules.forget()
+        gate.rules.clear_cache()
 
 
 @pytest.fixture(params=["redis", "without redis"])
@@ -63,7 +63,7 @@ def counting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 def limit(**fields: Any) -> Limit:
     made = Limit.objects.create(**fields)
-    gate.rules.forget()
+    gate.rules.clear_cache()
     return made
 
 
@@ -84,12 +84,12 @@ def refused(desk: Desk, *drafts: NewOrder) -> list[str | None]:
 
 
 def match(desk: Desk, *envelopes: Envelope) -> None:
-    """With Redis told, as a worker does."""
+    """Recorded in Redis, as a worker does."""
     desk.worker._connected = True
     desk.match(*envelopes)
 
 
-def test_nobody_is_limited_at_first(desk: Desk) -> None:
+def test_no_user_is_limited_at_first(desk: Desk) -> None:
     assert gate.idle(own_connection())
     assert refused(desk, desk.draft(desk.user(USDT="1000"), "BUY", "1", "100")) == [None]
 
@@ -151,8 +151,8 @@ def test_a_price_far_from_the_reference_is_refused(desk: Desk) -> None:
     alice = desk.user(USDT="10000")
     limit(symbol=SYMBOL, price_band=Decimal("0.1"))
     assert refused(desk, desk.draft(alice, "BUY", "1", "50")) == [None], "nobody vouches for a price"
-    told = {"symbol": SYMBOL, "price": "100", "stale": False}
-    redis_client().set(f"price:{SYMBOL}", json.dumps(told))
+    published = {"symbol": SYMBOL, "price": "100", "stale": False}
+    redis_client().set(f"price:{SYMBOL}", json.dumps(published))
     reference_prices.clear_cache()
     assert refused(desk, *(desk.draft(alice, "BUY", "1", price) for price in ("89.9", "90", "110", "110.1"))) == [
         "PRICE_BAND", None, None, "PRICE_BAND",
@@ -250,7 +250,7 @@ def kill(*arguments: str) -> dict[str, Any]:
     answer: list[str] = []
     output: Any = type("Output", (), {"write": staticmethod(answer.append), "isatty": lambda: False})
     call_command("block", *arguments, "--reason", "a test", "--json", stdout=output)
-    gate.rules.forget()
+    gate.rules.clear_cache()
     found: dict[str, Any] = json.loads(answer[0])
     return found
 
@@ -363,19 +363,19 @@ def test_a_dead_man_switch_does_not_rely_on_a_cancel_that_came_before_the_order(
 
 
 def set_score(user: str, score: int) -> None:
-    gate.rules.forget()
+    gate.rules.clear_cache()
     Score.objects.all().delete()
     Score.objects.create(user_id=user, score=score)
 
 
 def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counting: str) -> None:
-    """While it was not there no intake counted these orders up, but the matcher counted them down."""
+    """While it was not there these orders were not counted up, but the matcher counted them down."""
     alice = desk.user(USDT="10000")
     first = limit(institution=desk.institution, max_open_orders=2)
     placed = send(desk, desk.draft(alice, "BUY", "1", "100"))
     match(desk, *(c.envelope("") for c in placed.pending))
     first.delete()
-    gate.rules.forget()
+    gate.rules.clear_cache()
     more = send(desk, *(desk.draft(alice, "BUY", "1", "100") for _ in range(4)))
     assert not more.rejected
     match(desk, *(c.envelope("") for c in more.pending))
@@ -399,7 +399,7 @@ def test_only_a_change_of_limits_makes_counts_old(desk: Desk) -> None:
     assert gate.rules.since > before > 0
 
 
-def test_counts_that_are_stale_are_read_anew_beside_the_order_path(
+def test_exposure_that_is_stale_is_reloaded_beside_the_order_path(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exposure, "FRESH_SECONDS", 0)

@@ -27,7 +27,9 @@ from exchange.platform.members.models import Institution, Role, User
 from matching.core.types import TimeInForce
 from risk import tasks
 from risk.cases import workflow
-from risk.detectors.records import DAY, AbuseKind
+from risk.detectors.records import DAY
+from risk.detectors.wash_rings import WASH_RING
+from risk.detectors.wash_trades import WASH_TRADE
 from risk.models import (
     Alert,
     Case,
@@ -90,7 +92,7 @@ def test_a_ring_becomes_a_case_with_its_evidence(desk: Desk) -> None:
     assert consume() > 0
     assert consume() == 0
     looked = run.everything()
-    assert [finding.kind for finding in looked.findings] == [AbuseKind.WASH_RING]
+    assert [finding.kind for finding in looked.findings] == [WASH_RING]
 
     alert = Alert.objects.get()
     assert (alert.kind, alert.symbol, alert.severity) == ("WASH_RING", SYMBOL, 3)
@@ -140,13 +142,13 @@ def test_withdrawn_depth_against_own_fills_becomes_a_case(desk: Desk, layers: in
     assert (alert.kind, str(alert.user_id)) == (kind, spoofer)
     assert alert.detail["episodes"] == 2
     assert alert.detail["withdrawn"] == str(10 * layers)
-    bait = [row for row in alert.evidence["orders"] if row["side"] == "SELL"]
-    assert len(bait) == 2 * layers
-    assert all(row["withdrawn"] == "5" and row["closed"] for row in bait)
+    deceptive = [row for row in alert.evidence["orders"] if row["side"] == "SELL"]
+    assert len(deceptive) == 2 * layers
+    assert all(row["withdrawn"] == "5" and row["closed"] for row in deceptive)
     assert "withdrawn" in alert.picture
 
 
-def test_what_the_book_showed_is_kept_leg_by_leg(desk: Desk) -> None:
+def test_what_the_book_showed_is_kept_price_by_price(desk: Desk) -> None:
     alice, bob = rich(desk, 2)
     order = desk.trade(alice, "SELL", "10", "100")
     desk.trade(bob, "BUY", "4", "100")
@@ -154,11 +156,11 @@ def test_what_the_book_showed_is_kept_leg_by_leg(desk: Desk) -> None:
     desk.match(desk.amend(order, quantity="7"))
     desk.trade(bob, "BUY", "1", "101")
     desk.match(desk.cancel(order))
-    desk.trade(bob, "BUY", "1", "100", time_in_force=TimeInForce.IOC)  # finds nobody, and never rests
+    desk.trade(bob, "BUY", "1", "100", time_in_force=TimeInForce.IOC)  # finds no seller, and never rests
     assert len(events()) > consume()
     columns = ("leg", "price", "quantity", "filled", "withdrawn")
-    legs = list(ShownOrder.objects.filter(order_id=order).order_by("leg").values_list(*columns))
-    assert legs == [(0, 100, 10, 4, 6), (1, 101, 6, 0, 3), (2, 101, 3, 1, 2)]
+    kept = list(ShownOrder.objects.filter(order_id=order).order_by("leg").values_list(*columns))
+    assert kept == [(0, 100, 10, 4, 6), (1, 101, 6, 0, 3), (2, 101, 3, 1, 2)]
     assert not ShownOrder.objects.filter(closed_at=None).exists()
     assert not ShownOrder.objects.filter(user_id=bob).exists()
     times = list(ShownOrder.objects.order_by("leg").values_list("opened_at", "closed_at"))
@@ -180,7 +182,7 @@ def test_accounts_of_one_owner_must_not_trade_with_each_other(desk: Desk) -> Non
         OwnerLink.objects.create(user_id=user, owner_key="family")
     (finding, *again) = run.everything().findings
     assert again == []
-    assert (finding.kind, set(finding.users)) == (AbuseKind.WASH_TRADE, {one, other})
+    assert (finding.kind, set(finding.users)) == (WASH_TRADE, {one, other})
     assert {row["owner"] for row in Alert.objects.get().evidence["users"]} == {"family"}
 
 
@@ -338,7 +340,7 @@ def operator(desk: Desk) -> Client:
 
 
 def audited(resource: str) -> list[dict[str, Any]]:
-    """What the audit log was told of the page."""
+    """What the audit log has of the page."""
     told = [event.payload for event in events() if event.event_type == "AUDIT"]
     return [each for each in told if each["resource"] == resource]
 

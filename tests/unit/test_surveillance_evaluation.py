@@ -11,7 +11,10 @@ import pytest
 from matching.core.invariants import check
 from risk.cases import redaction
 from risk.detectors.records import AbuseKind, Side
-from risk.detectors.thresholds import KINDS, Layering, Rules, Spoofing, parse
+from risk.detectors.registry import DETECTORS, KINDS, Rules, parse
+from risk.detectors.spoofing import Layering, Spoofing
+from risk.detectors.wash_rings import WASH_RING
+from risk.detectors.wash_trades import WASH_TRADE
 from risk.surveillance import charts
 from risk.surveillance.evaluation import report, score
 from tests.unit.surveillance import shown, trade
@@ -23,8 +26,8 @@ def test_a_round_finds_most_of_what_is_there_and_little_else() -> None:
     """Of a seed that nothing was tuned on; it is far from exact, so that no threshold is tuned for it."""
     counted = score.evaluate([4242], lambda _: None)
     lines = counted.lines
-    assert {kind for kind, _ in lines} >= set(AbuseKind)
-    assert {size for kind, size in lines if kind is AbuseKind.WASH_RING} >= set(score.RING_SIZES)
+    assert {kind for kind, _ in lines} >= set(KINDS)
+    assert {size for kind, size in lines if kind is WASH_RING} >= set(score.RING_SIZES)
     assert sum(line.injected for line in lines.values()) == 16
     assert sum(line.recalled for line in lines.values()) >= 10
     assert sum(line.findings - line.true for line in lines.values()) <= 3
@@ -51,27 +54,34 @@ def test_without_thresholds_nothing_is_found(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_part_of_a_ring_or_a_bystander_proves_nothing() -> None:
-    act = score.Act(AbuseKind.WASH_RING, frozenset("abc"), 3)
+    act = score.Act(WASH_RING, frozenset("abc"), 3)
 
-    def proves(users: str, kind: AbuseKind = AbuseKind.WASH_RING) -> bool:
+    def proves(users: str, kind: AbuseKind = WASH_RING) -> bool:
         return score.proves(score.Finding(kind, "X", tuple(users), 0, 0, 1.0, {}), act)
 
     assert proves("abc")
     assert not proves("ab")
     assert not proves("abcd")
-    assert not proves("abc", AbuseKind.WASH_TRADE)
+    assert not proves("abc", WASH_TRADE)
 
 
-@pytest.mark.parametrize("kind", list(AbuseKind))
-def test_thresholds_have_bounds_and_know_their_names(kind: AbuseKind) -> None:
-    assert parse(kind, {}) == KINDS[kind]()
-    for name in KINDS[kind].__struct_fields__:
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_thresholds_have_bounds_and_know_their_names(kind: str) -> None:
+    assert parse(kind, {}) == KINDS[kind].thresholds()
+    for name in KINDS[kind].thresholds.__struct_fields__:
         with pytest.raises(ValueError, match=name):
             parse(kind, {name: -1})
         with pytest.raises(ValueError, match=name):
             parse(kind, {name: "x"})
     with pytest.raises(ValueError, match="unknown field"):
         parse(kind, {"no_such": 1})
+
+
+def test_each_detector_has_a_kind_of_its_own_and_a_threshold_that_says_how_far_it_looks_back() -> None:
+    assert len(KINDS) == len(DETECTORS)
+    for detector in DETECTORS:
+        assert len(detector.kind) <= 20  # as long as the column that keeps it
+        assert detector.seconds(detector.thresholds()) > 0
 
 
 def test_layering_is_spoofing_with_more_prices() -> None:

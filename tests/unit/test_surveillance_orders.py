@@ -1,4 +1,4 @@
-"""Spoofing, layering and momentum ignition; and how news of orders becomes what the book showed."""
+"""Spoofing, layering and momentum ignition; and how updates of orders become what the book showed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import pytest
 
 from risk.detectors import momentum_ignition, spoofing
 from risk.detectors.displayed import OrderUpdate, follow
-from risk.detectors.records import SECOND, AbuseKind, DisplayedOrder, Finding, Side, Trade
-from risk.detectors.thresholds import Layering, MomentumIgnition, Spoofing
+from risk.detectors.momentum_ignition import MomentumIgnition
+from risk.detectors.records import SECOND, DisplayedOrder, Finding, Side, Trade
+from risk.detectors.spoofing import LAYERING, SPOOFING, Layering, Spoofing
 from tests.unit.surveillance import shown, trade
 
 BUY, SELL = Side.BUY, Side.SELL
 
 
-def find_bait(trades: list[Trade], orders: list[DisplayedOrder], **limits: float) -> list[Finding]:
-    rules = {AbuseKind.SPOOFING: Spoofing(**limits), AbuseKind.LAYERING: Layering(**limits)}  # type: ignore[arg-type]
+def find_spoofing(trades: list[Trade], orders: list[DisplayedOrder], **limits: float) -> list[Finding]:
+    rules = {SPOOFING: Spoofing(**limits), LAYERING: Layering(**limits)}  # type: ignore[arg-type]
     return spoofing.find(
         "X", sorted(trades, key=lambda t: t.at), sorted(orders, key=lambda o: o.opened), {}, rules
     )
@@ -46,8 +47,8 @@ def several(*episodes: tuple[list[Trade], list[DisplayedOrder]]) -> tuple[list[T
 
 
 def test_a_large_order_that_goes_after_an_own_fill_on_the_other_side_is_spoofing() -> None:
-    (found,) = find_bait(*several(episode(10), episode(200)))
-    assert found.kind is AbuseKind.SPOOFING
+    (found,) = find_spoofing(*several(episode(10), episode(200)))
+    assert found.kind is SPOOFING
     assert found.users == ("s",)
     assert found.detail["episodes"] == 2
     assert found.detail["withdrawn"] == "200"
@@ -56,11 +57,11 @@ def test_a_large_order_that_goes_after_an_own_fill_on_the_other_side_is_spoofing
 
 
 def test_with_several_prices_it_is_layering() -> None:
-    (found,) = find_bait(*several(episode(10, 4), episode(200, 3)))
-    assert found.kind is AbuseKind.LAYERING
+    (found,) = find_spoofing(*several(episode(10, 4), episode(200, 3)))
+    assert found.kind is LAYERING
     assert found.detail["most_layers"] == 4
-    (found,) = find_bait(*several(episode(10, 2), episode(200, 2)))
-    assert found.kind is AbuseKind.SPOOFING
+    (found,) = find_spoofing(*several(episode(10, 2), episode(200, 2)))
+    assert found.kind is SPOOFING
 
 
 @pytest.mark.parametrize(
@@ -76,23 +77,23 @@ def test_with_several_prices_it_is_layering() -> None:
 def test_what_is_no_spoofing(change: dict, why: str) -> None:
     second = change.pop("second", None)
     episodes = [episode(10)] + ([episode(200, **second)] if second is not None else [])
-    assert find_bait(*several(*episodes), **change) == [], why
+    assert find_spoofing(*several(*episodes), **change) == [], why
 
 
-def test_bait_that_was_hit_or_taken_away_by_others_is_none() -> None:
+def test_depth_that_was_hit_or_taken_away_by_others_is_not_deceptive() -> None:
     trades, orders = several(episode(10), episode(200))
     hit = [
         o if o.user != "s" or o.side is BUY else shown("s", SELL, "101", "100", 11, 17, filled="60")
         for o in orders
     ]
-    assert find_bait(trades, hit) == []
+    assert find_spoofing(trades, hit) == []
     forced = [
         o
         if o.user != "s" or o.side is BUY
         else shown("s", SELL, "101", "100", o.opened / SECOND, (o.closed or 0) / SECOND, by_owner=False)
         for o in orders
     ]
-    assert find_bait(trades, forced) == []
+    assert find_spoofing(trades, forced) == []
 
 
 def test_a_market_maker_cancels_all_day_and_is_no_spoofer() -> None:
@@ -108,7 +109,7 @@ def test_a_market_maker_cancels_all_day_and_is_no_spoofer() -> None:
         if hit:
             trades.append(trade(at + life - 0.5, "h", "m", "20", "99", taker=SELL, orders=("x", bid.order)))
         at += life
-    assert find_bait(trades, orders) == []
+    assert find_spoofing(trades, orders) == []
 
 
 # -- momentum ignition
@@ -165,7 +166,7 @@ def test_what_is_no_ignition(shape: dict, limits: dict) -> None:
     assert find_ignition(burst(market(random.Random(5)), 600.5, **shape), **limits) == []
 
 
-def test_whoever_sells_at_a_loss_has_gained_nothing() -> None:
+def test_a_sale_at_a_loss_has_gained_nothing() -> None:
     trades = burst(market(random.Random(5)), 600.5, up=40)
     cheaper = [
         trade(t.at / SECOND, "i", "f", "120", "9900", orders=("i-out", "f")) if t.seller == "i" else t
@@ -178,10 +179,10 @@ def test_nothing_is_said_of_a_market_without_history() -> None:
     assert find_ignition(burst(market(random.Random(5), 20), 55.5, up=40)) == []
 
 
-# -- legs
+# -- orders
 
 
-def news(
+def update(
     status: str,
     at: float,
     *,
@@ -204,54 +205,54 @@ def news(
     )
 
 
-def told(*all_news: OrderUpdate) -> list[DisplayedOrder]:
-    legs: list[DisplayedOrder] = []
+def displayed(*updates: OrderUpdate) -> list[DisplayedOrder]:
+    orders: list[DisplayedOrder] = []
     before = Decimal(0)
-    for one in all_news:
-        for leg in follow(legs[-1] if legs else None, before, one, 0):
-            if legs and legs[-1].opened == leg.opened and legs[-1].price == leg.price:
-                legs[-1] = leg
+    for one in updates:
+        for order in follow(orders[-1] if orders else None, before, one, 0):
+            if orders and orders[-1].opened == order.opened and orders[-1].price == order.price:
+                orders[-1] = order
             else:
-                legs.append(leg)
+                orders.append(order)
                 before = one.filled
-    return legs
+    return orders
 
 
 def test_an_order_that_never_rested_was_never_shown() -> None:
-    assert told(news("FILLED", 1, filled="10", remaining="0")) == []
-    assert told(news("REJECTED", 1)) == []
-    assert told(news("CANCELLED", 1, reason="IOC_REST")) == []
-    assert told(news("PENDING_TRIGGER", 1)) == []
+    assert displayed(update("FILLED", 1, filled="10", remaining="0")) == []
+    assert displayed(update("REJECTED", 1)) == []
+    assert displayed(update("CANCELLED", 1, reason="IOC_REST")) == []
+    assert displayed(update("PENDING_TRIGGER", 1)) == []
 
 
 def test_what_its_owner_takes_away_is_withdrawn() -> None:
-    (leg,) = told(
-        news("OPEN", 1),
-        news("PARTIALLY_FILLED", 2, filled="4", remaining="6"),
-        news("CANCELLED", 3, filled="4", remaining="6", reason="USER_CANCELLED"),
+    (order,) = displayed(
+        update("OPEN", 1),
+        update("PARTIALLY_FILLED", 2, filled="4", remaining="6"),
+        update("CANCELLED", 3, filled="4", remaining="6", reason="USER_CANCELLED"),
     )
-    assert (leg.quantity, leg.filled, leg.withdrawn, leg.closed) == (10, 4, 6, 3 * SECOND)
-    (leg,) = told(news("OPEN", 1), news("CANCELLED", 2, reason="SELF_TRADE"))
-    assert (leg.withdrawn, leg.closed) == (0, 2 * SECOND)
+    assert (order.quantity, order.filled, order.withdrawn, order.closed) == (10, 4, 6, 3 * SECOND)
+    (order,) = displayed(update("OPEN", 1), update("CANCELLED", 2, reason="SELF_TRADE"))
+    assert (order.withdrawn, order.closed) == (0, 2 * SECOND)
 
 
 def test_an_amendment_to_another_price_withdraws_it_from_the_old_one() -> None:
-    first, second = told(
-        news("PARTIALLY_FILLED", 1, filled="2", remaining="8"),
-        news("PARTIALLY_FILLED", 2, filled="2", remaining="8", price="105"),
-        news("FILLED", 3, filled="10", remaining="0", price="105"),
+    first, second = displayed(
+        update("PARTIALLY_FILLED", 1, filled="2", remaining="8"),
+        update("PARTIALLY_FILLED", 2, filled="2", remaining="8", price="105"),
+        update("FILLED", 3, filled="10", remaining="0", price="105"),
     )
     assert (first.quantity, first.filled, first.withdrawn, first.closed) == (8, 0, 8, 2 * SECOND)
     assert (second.price, second.quantity, second.filled, second.withdrawn) == (105, 8, 8, 0)
 
 
 def test_an_amendment_to_less_withdraws_the_difference_and_to_more_adds_to_it() -> None:
-    first, second = told(news("OPEN", 1), news("OPEN", 2, remaining="3"))
+    first, second = displayed(update("OPEN", 1), update("OPEN", 2, remaining="3"))
     assert (first.quantity, first.withdrawn, second.quantity, second.closed) == (10, 7, 3, None)
-    (leg,) = told(news("OPEN", 1), news("OPEN", 2, remaining="15"))
-    assert (leg.quantity, leg.withdrawn) == (15, 0)
+    (order,) = displayed(update("OPEN", 1), update("OPEN", 2, remaining="15"))
+    assert (order.quantity, order.withdrawn) == (15, 0)
 
 
 def test_nothing_follows_the_end() -> None:
-    closed = told(news("OPEN", 1), news("FILLED", 2, filled="10", remaining="0"))
-    assert follow(closed[-1], Decimal(0), news("OPEN", 3), 0) == []
+    closed = displayed(update("OPEN", 1), update("FILLED", 2, filled="10", remaining="0"))
+    assert follow(closed[-1], Decimal(0), update("OPEN", 3), 0) == []

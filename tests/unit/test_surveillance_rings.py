@@ -7,8 +7,9 @@ import random
 import pytest
 
 from risk.detectors import wash_rings, wash_trades
-from risk.detectors.records import DAY, SECOND, AbuseKind, Finding, Owners, Trade, flows
-from risk.detectors.thresholds import WashRing, WashTrade
+from risk.detectors.records import DAY, SECOND, Finding, Owners, Trade, flows
+from risk.detectors.wash_rings import WASH_RING, WashRing
+from risk.detectors.wash_trades import WashTrade
 from tests.unit.surveillance import among, trade
 
 
@@ -30,7 +31,7 @@ def circle(members: str, rounds: int, quantity: str = "10") -> list[Trade]:
 
 
 def crowd(rng: random.Random, count: int) -> list[Trade]:
-    """Honest users, everybody with everybody."""
+    """Honest users, each with all others."""
     names = [f"h{n}" for n in range(30)]
     made = []
     for n in range(count):
@@ -46,7 +47,7 @@ def test_a_circle_is_found_whole_in_a_crowd(members: str) -> None:
     trades += [trade(n, "h1", rng.choice(members), "3") for n in range(3)]  # and they trade with others too
     (found,) = find_rings(sorted(trades, key=lambda one: one.at))
     assert found.users == tuple(members)
-    assert found.kind is AbuseKind.WASH_RING
+    assert found.kind is WASH_RING
     assert found.detail["members"] == len(members)
     assert found.detail["trades"] == 5 * len(members)
     assert 0.3 < found.score <= 1

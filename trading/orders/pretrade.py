@@ -1,4 +1,4 @@
-"""Orders before the pre-trade gate: what is theirs to decide stands in `risk.pretrade.gate`."""
+"""Orders before the pre-trade gate: the decision is made in `risk.pretrade.gate`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from trading.reference.catalog import catalog
 
 
 class PretradeHold:
-    """What the gate counted for these candidates is given back but for those that are kept."""
+    """What the gate counted for these candidates is released but for those that are kept."""
 
-    def __init__(self, judgement: PretradeDecision | None, candidates: Sequence[OrderCandidate]) -> None:
-        self._judgement = judgement
+    def __init__(self, decision: PretradeDecision | None, candidates: Sequence[OrderCandidate]) -> None:
+        self._decision = decision
         self._places = {candidate.order_id: place for place, candidate in enumerate(candidates)}
 
     def keep(self, accepted: Iterable[OrderCandidate]) -> None:
@@ -32,28 +32,28 @@ class PretradeHold:
             self._places.pop(candidate.order_id, None)
 
     def close(self) -> None:
-        if self._judgement is not None:
-            self._judgement.give_back(self._places.values())
+        if self._decision is not None:
+            self._decision.release(self._places.values())
 
 
 @contextmanager
 def judged(
     connection: psycopg.Connection[Any], candidates: Sequence[OrderCandidate], charge: Charge | None = None
 ) -> Iterator[PretradeHold]:
-    """Set the `reason` of candidates that the gate refuses; the `charge` is asked for in the same round trip. May
+    """Set the `reason` of candidates that the gate refuses; the `charge` is read in the same round trip. May
     raise psycopg.Error."""
     charges = [charge] if charge is not None else []
     if not candidates or gate.idle(connection):
         gate.consult(*charges)
         yield PretradeHold(None, ())
         return
-    judgement = PretradeDecision(connection, [candidate.check() for candidate in candidates])
-    gate.consult(*charges, judgement)
-    judgement.conclude()
-    for candidate, refusal in zip(candidates, judgement.refusals, strict=True):
+    decision = PretradeDecision(connection, [candidate.check() for candidate in candidates])
+    gate.consult(*charges, decision)
+    decision.decide()
+    for candidate, refusal in zip(candidates, decision.refusals, strict=True):
         if refusal is not None:
             candidate.reason = candidate.reason or refusal
-    answer = PretradeHold(judgement, candidates)
+    answer = PretradeHold(decision, candidates)
     try:
         yield answer
     finally:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Field, Model
+from django.utils.choices import CallableChoiceIterator
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
@@ -34,7 +35,8 @@ def translate(models: Iterable[type[Model]]) -> None:
 
 def _translate(field: Field[Any, Any]) -> None:
     field.verbose_name, field.help_text = _lazy(field.verbose_name), _lazy(field.help_text)
-    if field.choices:
+    # A function gives its own lazy texts, and stays: a migration names it and not what it returns.
+    if field.choices and not isinstance(field.choices, CallableChoiceIterator):
         field.choices = [(value, _lazy(label)) for value, label in field.choices]
 
 

@@ -88,14 +88,14 @@ class Takings:
         self._wanted = wanted
         self._window = window
 
-    def put(self, pipe: Pipeline) -> None:
+    def queue(self, pipe: Pipeline) -> None:
         for key, price in self._wanted:
             pipe.eval(_TAKE, 1, key, round(price * 1e6), round(self._window * 1e6))
 
-    def hear(self, answers: list[Any]) -> None:
+    def receive(self, answers: list[Any]) -> None:
         self.outcomes = [(bool(taken), micros / 1e6) for taken, micros in answers]
 
-    def unheard(self) -> None:
+    def unavailable(self) -> None:
         self.outcomes = [_local.take(key, price, self._window) for key, price in self._wanted]
 
 

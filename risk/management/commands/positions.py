@@ -1,4 +1,4 @@
-"""`manage.py positions`: compare positions with the ledger, or count them anew from the trades."""
+"""`manage.py positions`: compare positions with the ledger, or count them again from the trades."""
 
 from __future__ import annotations
 

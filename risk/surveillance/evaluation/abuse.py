@@ -1,7 +1,7 @@
 """People who do what the detectors look for, each a little differently: with other sizes, pauses and care.
 
-They act in the same market as everybody: others step between the members of a ring, nobody may trade
-with a spoofer, nobody may follow an igniter. What was tried counts as injected all the same.
+They act in the same market as all others: outsiders step between the members of a ring, it may be that no user trades
+with a spoofer or follows an igniter. What was tried counts as injected all the same.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def ring(market: SimulatedMarket, members: Sequence[str]) -> Person:
 def spoofer(market: SimulatedMarket, user: str, *, layers: int = 1) -> Person:
     """A small order at the best price; large ones on the other side until it trades; then they go."""
     rnd = market.random
-    bait, times = rnd.uniform(100, 500), rnd.randint(3, 8)
-    small = bait / rnd.uniform(4, 25)
+    depth, times = rnd.uniform(100, 500), rnd.randint(3, 8)
+    small = depth / rnd.uniform(4, 25)
     patience, haste = rnd.uniform(10, 45), rnd.uniform(0.2, 6)
     for _ in range(times):
         yield rnd.expovariate(1 / 400)
@@ -55,7 +55,7 @@ def spoofer(market: SimulatedMarket, user: str, *, layers: int = 1) -> Person:
         for layer in range(layers):
             away = first + step * layer
             price = market.ask + away if way is Side.BUY else market.bid - away
-            shown.append(market.place(user, way.opposite, price, bait / layers * rnd.uniform(0.8, 1.2)))
+            shown.append(market.place(user, way.opposite, price, depth / layers * rnd.uniform(0.8, 1.2)))
             yield rnd.uniform(0.05, 0.5)
         waited = 0.0
         while market.filled(wanted) < 0.5 * small and waited < patience:

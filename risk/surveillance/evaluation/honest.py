@@ -32,7 +32,7 @@ def the_world(market: SimulatedMarket) -> Person:
 
 
 def market_maker(market: SimulatedMarket, user: str) -> Person:
-    """Shows both sides at some levels, anew each few seconds; leans against what it has."""
+    """Shows both sides at some levels, again each few seconds; leans against what it has."""
     rnd = market.random
     every, levels, typical = rnd.uniform(2, 8), rnd.randint(1, 3), rnd.uniform(10, 40)
     leaning = rnd.choice((1.5, 3.0, 5.0))  # how much more it shows on the side that it wants

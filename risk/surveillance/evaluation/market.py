@@ -41,8 +41,8 @@ class _Order(msgspec.Struct):
     placed: int
     remaining: int
     filled: int = 0
-    filled_before_leg: int = 0
-    leg: int | None = None  # its place in `shown`
+    filled_before: int = 0  # when it was displayed
+    shown: int | None = None  # its place in `SimulatedMarket.shown`
 
 
 class SimulatedMarket:
@@ -67,7 +67,7 @@ class SimulatedMarket:
         heapq.heappush(self._turns, (turn, next(self._names), person))
 
     def run(self, seconds: float) -> None:
-        """Let everybody act until then; whoever has come to an end leaves."""
+        """Let all act until then; a person that has come to an end leaves."""
         until = round(seconds * seen.SECOND)
         while self._turns and self._turns[0][0] <= until:
             self.now, _, person = heapq.heappop(self._turns)
@@ -180,7 +180,7 @@ class SimulatedMarket:
 
     def _follow(self, name: str, status: str, reason: str = "") -> None:
         order = self._orders[name]
-        news = displayed.OrderUpdate(
+        update = displayed.OrderUpdate(
             name,
             order.user,
             seen.Side(order.side.name),
@@ -192,16 +192,16 @@ class SimulatedMarket:
             reason,
             self.now,
         )
-        current = None if order.leg is None else self.shown[order.leg]
-        stored = displayed.follow(current, _units(order.filled_before_leg), news, order.placed)
+        current = None if order.shown is None else self.shown[order.shown]
+        stored = displayed.follow(current, _units(order.filled_before), update, order.placed)
         if not stored:
             return
-        (leg,) = stored  # nobody amends here
-        if order.leg is None:
-            order.leg, order.filled_before_leg = len(self.shown), order.filled
-            self.shown.append(leg)
+        (standing,) = stored  # no order is amended here
+        if order.shown is None:
+            order.shown, order.filled_before = len(self.shown), order.filled
+            self.shown.append(standing)
         else:
-            self.shown[order.leg] = leg
+            self.shown[order.shown] = standing
 
 
 @lru_cache(100_000)

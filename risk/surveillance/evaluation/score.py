@@ -1,6 +1,6 @@
 """Runs rounds of the simulation and counts what was found of what was there.
 
-A finding is true if it names the kind and nobody but the people of one injected act; a ring must be named whole. All
+A finding is true if it names the kind and only people of one injected act; a ring must be named whole. All
 else is false: also a true spoofer under the wrong name, and a part of a ring.
 """
 
@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from risk.detectors import registry, wash_rings
+from risk.detectors import momentum_ignition, registry, spoofing, wash_rings, wash_trades
 from risk.detectors.records import SECOND, AbuseKind, Finding, Owners, flows
-from risk.detectors.thresholds import DEFAULT, Rules
+from risk.detectors.registry import DEFAULT, Rules
 from risk.surveillance.evaluation import abuse, honest
 from risk.surveillance.evaluation.market import SimulatedMarket
 
 SYMBOL = "SIM/USD"
 DURATION = 2 * 3600  # seconds of each round
-WARM_UP = 300  # nobody abuses an empty book
+WARM_UP = 300  # an empty book is not abused
 RING_SIZES = (2, 3, 5, 8)
 ROUNDS = 10
 OF_EACH = 2  # injected, a round
@@ -119,7 +119,9 @@ def look(done: Round, rules: Rules) -> list[Finding]:
     for start, end in wash_rings.windows(3600 * SECOND, 0, DURATION * SECOND):
         trades = [trade for trade in market.trades if start <= trade.at < end]
         shown = [
-            leg for leg in market.shown if leg.opened < end and (leg.closed is None or leg.closed >= start)
+            order
+            for order in market.shown
+            if order.opened < end and (order.closed is None or order.closed >= start)
         ]
         for finding in registry.in_orders(SYMBOL, trades, shown, done.owners, rules, until=end):
             found[finding.dedup] = finding
@@ -131,8 +133,8 @@ def count(score: Score, done: Round, findings: list[Finding]) -> None:
     score.trades += len(done.market.trades)
     score.orders += len(done.market.shown)
     guilty = frozenset().union(*(act.users for act in done.acts))
-    everybody = {user for trade in done.market.trades for user in (trade.buyer, trade.seller)}
-    score.honest += len(everybody - guilty)
+    traders = {user for trade in done.market.trades for user in (trade.buyer, trade.seller)}
+    score.honest += len(traders - guilty)
     score.accused += len({user for finding in findings for user in finding.users} - guilty)
     for act in done.acts:
         line = score.line(act.kind, act.size)
@@ -147,11 +149,11 @@ def count(score: Score, done: Round, findings: list[Finding]) -> None:
 
 def proves(finding: Finding, act: Act) -> bool:
     named = frozenset(finding.users)
-    return finding.kind is act.kind and (named == act.users if act.size > 1 else named <= act.users)
+    return finding.kind == act.kind and (named == act.users if act.size > 1 else named <= act.users)
 
 
 def _honest(market: SimulatedMarket) -> dict[str, str]:
-    """Everybody who trades for their own reasons; the households among them."""
+    """All who trade for their own reasons; the households among them."""
     for person, number in HONEST.items():
         for n in range(number):
             user = f"{person.__name__}-{n}"
@@ -173,12 +175,12 @@ def _abuse(market: SimulatedMarket, owners: dict[str, str]) -> list[Act]:
     for n in range(OF_EACH):
         accounts = [f"accounts{n}-{i}" for i in range(2)]
         owners |= dict.fromkeys(accounts, f"owner-{n}")
-        begin(AbuseKind.WASH_TRADE, accounts, 1, abuse.ring(market, accounts))
+        begin(wash_trades.WASH_TRADE, accounts, 1, abuse.ring(market, accounts))
         for size in RING_SIZES:
             members = [f"ring{size}.{n}-{i}" for i in range(size)]
-            begin(AbuseKind.WASH_RING, members, size, abuse.ring(market, members))
-        begin(AbuseKind.SPOOFING, [f"spoofer-{n}"], 1, abuse.spoofer(market, f"spoofer-{n}"))
+            begin(wash_rings.WASH_RING, members, size, abuse.ring(market, members))
+        begin(spoofing.SPOOFING, [f"spoofer-{n}"], 1, abuse.spoofer(market, f"spoofer-{n}"))
         layers = rnd.randint(3, 6)
-        begin(AbuseKind.LAYERING, [f"layerer-{n}"], 1, abuse.spoofer(market, f"layerer-{n}", layers=layers))
-        begin(AbuseKind.MOMENTUM_IGNITION, [f"igniter-{n}"], 1, abuse.igniter(market, f"igniter-{n}"))
+        begin(spoofing.LAYERING, [f"layerer-{n}"], 1, abuse.spoofer(market, f"layerer-{n}", layers=layers))
+        begin(momentum_ignition.MOMENTUM_IGNITION, [f"igniter-{n}"], 1, abuse.igniter(market, f"igniter-{n}"))
     return acts
