@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Callable
 
@@ -187,3 +188,18 @@ def test_a_long_queue_is_taken_in_a_time_that_grows_with_its_length_only() -> No
             market.book.remove(market.book.orders[f"ann-{number}"])
     assert market.bids == [(100, 2)]
     assert fills(market.sell("bob-1", 2, 100)) == [("ann-0", 1, 100), ("ann-19999", 1, 100)]
+
+
+def test_nothing_is_left_of_a_book_that_goes() -> None:
+    """The links between its orders are circles that no garbage collector looks at."""
+    tracemalloc.start()
+    market = busy_market()
+    del market
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(50):
+        busy_market()
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 5_000, "less than a hundred bytes a book"
