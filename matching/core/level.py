@@ -53,6 +53,7 @@ class Order(OrderTerms, eq=False, frozen=False, array_like=False, gc=False):  # 
 
     @classmethod
     def from_terms(cls, terms: Place, remaining: int, priority: int) -> Order:
+        """All terms at once, whatever they are: no field is named here."""
         order = cls(*astuple(terms))
         order.remaining, order.priority = remaining, priority
         order.collar_ppm = 0  # type: ignore[misc]

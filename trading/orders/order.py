@@ -62,8 +62,8 @@ def terms_line(terms: Place, scale: InstrumentScale) -> str:
     )
 
 
-def read_terms(row: Sequence[Any], market: Market) -> Place:
-    """What is SELECTED, as the command that placed the order. Collars are the market's of now."""
+def read_terms(row: Sequence[Any], collar_ppm: int = 0) -> Place:
+    """What is SELECTED, as the command that placed the order. Its collar is not kept: an order in a book has none."""
     (
         order_id,
         instrument,
@@ -89,7 +89,7 @@ def read_terms(row: Sequence[Any], market: Market) -> Place:
         stop_price,
         post_only,
         SelfTradePrevention(prevention),
-        market.collar_ppm,
+        collar_ppm,
     )
 
 
@@ -114,7 +114,7 @@ def terms_of(order: Order, market: Market) -> Place:
         order.post_only,
         order.prevention,
     )
-    return read_terms(row, market)
+    return read_terms(row)
 
 
 # -- views

@@ -79,4 +79,4 @@ class PendingOrders:
 def _envelope(row: tuple[Any, ...], market: Market) -> Envelope:
     number, hold, receive, fees, maker_rate, taker_rate, name, trace_id = row[WIDTH:]
     ticket = Ticket(number, hold, receive, fees, maker_rate, taker_rate, name)
-    return Envelope(read_terms(row[:WIDTH], market), trace_id, "", ticket)
+    return Envelope(read_terms(row[:WIDTH], market.collar_ppm), trace_id, "", ticket)

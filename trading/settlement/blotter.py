@@ -85,9 +85,9 @@ class LiveOrder(msgspec.Struct, gc=False):
 
 
 def live_order(terms: Place, ticket: Ticket, market: Market) -> LiveOrder:
-    """A new order as it comes in, PENDING."""
+    """A new order as it comes in, PENDING. Its collar was for its way into the market."""
     return LiveOrder(
-        terms=terms,
+        terms=replace(terms, collar_ppm=0),
         market=market,
         number=ticket.number,
         client_order_id=ticket.client_order_id,

@@ -17,7 +17,7 @@ from matching.core.engine import Engine
 from matching.core.level import Order as BookOrder
 from matching.core.scale import InstrumentScale
 from matching.order_status import OrderStatus
-from trading.orders.order import INSTRUMENT, SELECTED, USER, WIDTH, read_terms
+from trading.orders.order import SELECTED, USER, WIDTH, read_terms
 from trading.reference.catalog import Market, catalog
 from trading.settlement.blotter import Blotter, LiveOrder
 
@@ -129,7 +129,7 @@ def _restore(
 ) -> None:
     found = list(row[:WIDTH])
     found[USER] = users.setdefault(found[USER], found[USER])  # one string per user, however many orders
-    terms = read_terms(found, markets[found[INSTRUMENT]])
+    terms = read_terms(found)
     status, priority, remaining, number, name = row[WIDTH : WIDTH + 5]
     hold, receive, fees, maker_rate, taker_rate, filled, notional, fee, trigger_price = row[WIDTH + 5 :]
     order = BookOrder.from_terms(terms, remaining, priority)
