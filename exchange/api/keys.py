@@ -114,7 +114,7 @@ class KeysView(KeyView):
         wish = checked(body(request, NewApiKey))
         try:
             with transaction.atomic():
-                made = lifecycle.make(user, **wish)
+                made = lifecycle.create(user, **wish)
         except lifecycle.TooMany:
             raise Problem(
                 409, "too_many_api_keys", f"You have {lifecycle.MOST_KEYS} API keys: revoke one first."

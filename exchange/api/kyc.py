@@ -56,7 +56,7 @@ class KycView(ApiView):
     def get(self, request: ApiRequest) -> HttpResponse:
         Query(request).check()
         member = request.member
-        found = selectors.standing(member.user_id, member.institution_id)
+        found = selectors.status(member.user_id, member.institution_id)
         terms = found.terms
         return answer(
             KycBody(

@@ -30,8 +30,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 Who = tuple[str, str, str]  # actor, role, institution
 
-NOBODY = Origin()
-_current: ContextVar[Origin] = ContextVar("origin", default=NOBODY)
+UNKNOWN = Origin()
+_current: ContextVar[Origin] = ContextVar("origin", default=UNKNOWN)
 _asked_later: ContextVar[Callable[[], Who | None] | None] = ContextVar("origin_asked_later", default=None)
 
 

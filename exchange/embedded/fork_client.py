@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from exchange.embedded.supervisor import Program, launched
 
 
-class Nursed:
+class ForkedProcess:
     """A process of the nursery's."""
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
@@ -46,7 +46,7 @@ class Nursed:
         self._ended.set()
 
 
-class Nursery:
+class ForkClient:
     """Runs at first need, and anew if it has ended."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, log: Path) -> None:
@@ -61,7 +61,7 @@ class Nursery:
         with self._lock:
             self._living()
 
-    def start(self, program: Program) -> Nursed:
+    def start(self, program: Program) -> ForkedProcess:
         """Fork a process that becomes `manage.py` with the program's command. Raises OSError."""
         with self._lock:
             found = self._living().fork(program)
@@ -92,10 +92,10 @@ class _Life(threading.Thread):
         self._folder = folder
         self._log = log
         self._channel, self._theirs = socket.socketpair()
-        self._children: dict[int, Nursed] = {}
-        self._answers: SimpleQueue[Nursed | None] = SimpleQueue()
+        self._children: dict[int, ForkedProcess] = {}
+        self._answers: SimpleQueue[ForkedProcess | None] = SimpleQueue()
 
-    def fork(self, program: Program) -> Nursed | None:
+    def fork(self, program: Program) -> ForkedProcess | None:
         """One at a time. None if the nursery has ended."""
         _say(self._channel, {"start": program.command, "log": str(program.log)})
         return self._answers.get()
@@ -127,7 +127,7 @@ class _Life(threading.Thread):
 
     def _hear(self, told: dict[str, int]) -> None:
         if "started" in told:
-            child = self._children[told["started"]] = Nursed(told["started"], self._channel)
+            child = self._children[told["started"]] = ForkedProcess(told["started"], self._channel)
             self._answers.put(child)
         elif "ended" in told:
             self._children[told["ended"]].ended()

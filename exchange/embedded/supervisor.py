@@ -53,7 +53,7 @@ class Running(Protocol):
         """Its exit code, as subprocess has it."""
 
 
-class Keeper:
+class Supervisor:
     """Runs a `Program` until `stop`. `report` gets a line when it ends unasked; `start` raises OSError."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Keeper:
     def start(self) -> None:
         assert self._thread is None, f"{self.program.name} is started already"
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._keep, name=self.program.name, daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name=self.program.name, daemon=True)
         self._thread.start()
 
     def signal(self, number: signal.Signals) -> None:
@@ -103,7 +103,7 @@ class Keeper:
             self._thread.join()
         self._thread = None
 
-    def _keep(self) -> None:
+    def _supervise(self) -> None:
         delay = FIRST_DELAY
         while not self._stopping.is_set():
             started = time.monotonic()

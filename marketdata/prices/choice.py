@@ -27,7 +27,7 @@ class View(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Told:
+class _SourceState:
     patience: float
     quote: Quote | None = None
     vouched: float = NEVER
@@ -49,45 +49,47 @@ class Choice:
     """`patience` says for each source how long its price is good without another sign, in seconds."""
 
     def __init__(self, patience: Mapping[Source, float], settle: float) -> None:
-        self._told = {source: _Told(patience[source]) for source in Source}
+        self._states = {source: _SourceState(patience[source]) for source in Source}
         self._settle = settle
         self._current: Source | None = None
 
-    def tell(self, source: Source, quote: Quote, now: float) -> None:
+    def record(self, source: Source, quote: Quote, now: float) -> None:
         """`source` has just said it."""
         self.recall(source, quote)
-        self._told[source].vouch(now)
+        self._states[source].vouch(now)
 
     def recall(self, source: Source, quote: Quote) -> None:
         """What `source` is known to have said; whether it is still true, nobody knows."""
-        self._told[source].quote = quote
+        self._states[source].quote = quote
 
     def vouch(self, source: Source, at: float) -> None:
         """What `source` said is known to have been its last word at `at`."""
-        if self._told[source].quote is not None:
-            self._told[source].vouch(at)
+        if self._states[source].quote is not None:
+            self._states[source].vouch(at)
 
     def quote(self, source: Source) -> Quote | None:
-        return self._told[source].quote
+        return self._states[source].quote
 
     def look(self, now: float) -> View | None:
         """The price now; None if nobody ever said one. This is where the word passes on."""
-        told, current = self._told, self._current
-        fresh = [source for source in Source if told[source].fresh(now)]
+        states, current = self._states, self._current
+        fresh = [source for source in Source if states[source].fresh(now)]
         if current in fresh:
             better = fresh[: fresh.index(current)]
-            current = next((each for each in better if told[each].settled(self._settle)), current)
+            current = next((each for each in better if states[each].settled(self._settle)), current)
         elif fresh:
             current = fresh[0]
         elif current is None:
-            current = next((source for source in Source if told[source].quote is not None), None)
+            current = next((source for source in Source if states[source].quote is not None), None)
         self._current = current
         if current is None:
             return None
-        quote = told[current].quote
+        quote = states[current].quote
         assert quote is not None, "nobody vouches for what was not said"
         return View(current, quote, current not in fresh)
 
     def leans_on(self, source: Source, now: float) -> bool:
         """It has the word, and spoke within half of its patience: nobody needs to stand by."""
-        return self._current is source and now - self._told[source].vouched < self._told[source].patience / 2
+        return (
+            self._current is source and now - self._states[source].vouched < self._states[source].patience / 2
+        )

@@ -54,7 +54,7 @@ class Publisher:
         self._circuit = Circuit()
         self._first = True
 
-    async def tell(self, news: Collection[News]) -> tuple[bool, bool]:
+    async def publish(self, news: Collection[News]) -> tuple[bool, bool]:
         """Whether Redis took it, and whether a check of the stops is to be sent."""
         if self._circuit.away():
             return False, False
@@ -71,13 +71,13 @@ class Publisher:
         try:
             answers = await pipe.execute()
             stops = sum(answers[len(answers) - 2 * len(moved) :])
-            poke = bool(stops and await self._redis.set(POKED, 1, nx=True, px=POKED_MILLISECONDS))
+            check = bool(stops and await self._redis.set(POKED, 1, nx=True, px=POKED_MILLISECONDS))
         except redis.RedisError as error:
             self._circuit.failed(error)
             return False, False
         self._circuit.works()
         self._first = False
-        return True, poke
+        return True, check
 
     async def beat(self, instruments: int) -> None:
         if self._circuit.away():

@@ -85,7 +85,7 @@ class Service:
     # What the sources call
 
     def _hear(self, source: Source, market_symbol: str, quote: Quote, now: float) -> None:
-        self._board.hear(source, market_symbol, quote, now)
+        self._board.record_quote(source, market_symbol, quote, now)
         self._changed.set()
 
     def _uncertain(self) -> list[str]:
@@ -109,9 +109,9 @@ class Service:
                 self._board.vouch(Source.BINANCE_WS, self._stream.current, self._stream.alive_at)
             news = self._board.news(now, sweep)
             if news:
-                told, check = await self._publisher.tell(news)
-                if told:
-                    self._board.told(news, now)
+                published, check = await self._publisher.publish(news)
+                if published:
+                    self._board.mark_published(news, now)
                 if check:
                     tasks.create_task(asyncio.to_thread(self._poke))
             await asyncio.sleep(GRAIN)

@@ -38,7 +38,7 @@ class BalanceReader:
     def want(self, channel: BalancesChannel) -> None:
         self._due.add(channel)
         if not self._reads:
-            self._throttle.poke()
+            self._throttle.request()
 
     def _start(self) -> None:
         if self._due and not self._reads:
@@ -58,7 +58,7 @@ class BalanceReader:
                 channel.found(found.get(channel.user, {}))
         self._reads = False
         if self._due:
-            self._throttle.poke()
+            self._throttle.request()
 
 
 class BalancesChannel(Channel):

@@ -88,7 +88,7 @@ class KeptBook:
             reader.book_lost()
         self.load()
 
-    def heard(self) -> None:
+    def snapshot_written(self) -> None:
         """The group's worker has just written its books: a better moment to load, if one is due."""
         if self.replica is None or self.replica.low:
             self.load()
@@ -214,7 +214,7 @@ class BookChannel(Channel):
 class ConflatedBookChannel(BookChannel):
     def __init__(self, name: str, market: Market, chain: Chain, books: Books) -> None:
         super().__init__(name, market, chain, books)
-        self._throttle = Throttle(CONFLATED_SECONDS, self._tell)
+        self._throttle = Throttle(CONFLATED_SECONDS, self._publish)
         self._changed_at = ""
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class ConflatedBookChannel(BookChannel):
 
     def book_changed(self, timestamp: str) -> None:
         self._changed_at = timestamp
-        self._throttle.poke()
+        self._throttle.request()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         super().book_changed(self._changed_at)

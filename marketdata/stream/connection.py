@@ -48,10 +48,10 @@ class Connection:
         else:
             self._wait(wire)
 
-    def tell(self, message: Any) -> None:
-        self.tell_wire(frame(encode(message)))
+    def send(self, message: Any) -> None:
+        self.send_frame(frame(encode(message)))
 
-    def tell_wire(self, wire: bytes) -> None:
+    def send_frame(self, wire: bytes) -> None:
         if self._flowing:
             self._outlet.send(wire)
         else:

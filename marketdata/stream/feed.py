@@ -108,7 +108,7 @@ class Feed:
             self._routes.deliver(batch)
         if batch.previous == batch.sequence:
             for book in self._routes.books.of_group(batch.group):
-                book.heard()
+                book.snapshot_written()
 
     def _told(self, channel: str, data: bytes) -> None:
         """What is not of a matcher."""
@@ -123,9 +123,9 @@ class Feed:
                 for ticker in routes.tickers.get(price.symbol, ()):
                     ticker.priced(price)
             case notifications.CHANNEL if routes.notifications:
-                told = notifications.decode(data)
-                for channel_of_user in routes.notifications.get(told.user_id, ()):
-                    channel_of_user.told(told.note)
+                decoded = notifications.decode(data)
+                for channel_of_user in routes.notifications.get(decoded.user_id, ()):
+                    channel_of_user.notified(decoded.note)
             case _ if channel == feed.USERS:
                 for user in decode_users(data):
                     for balances in routes.balances.get(user, ()):

@@ -38,7 +38,7 @@ class NotificationsChannel(LoadedChannel[list[Note], Note]):
     def adopt(self, found: list[Note]) -> None:
         self._notes = deque((_shown(note) for note in reversed(found)), maxlen=SHOWN)
 
-    def told(self, note: Note) -> None:
+    def notified(self, note: Note) -> None:
         self.take(note)
 
     def apply(self, item: Note) -> None:

@@ -85,7 +85,7 @@ class Routes:
         for ticker in _all(self.tickers):
             ticker.second()
 
-    def forget(self, channel: Channel) -> None:
+    def remove(self, channel: Channel) -> None:
         """It reads no more."""
         tables: tuple[dict[Any, set[Any]], ...] = (
             self.trades,

@@ -118,8 +118,8 @@ class Rules:
                 self.scores = dict(connection.execute(_SCORES, (self._least_score,)).fetchall())
             self._looked_at = time.monotonic()
 
-    def forget(self) -> None:
-        """Read everything anew at the next look."""
+    def clear_cache(self) -> None:
+        """Read everything again at the next look."""
         self._looked_at, self._revision = float("-inf"), -1
 
     def ceilings(self, user_id: str, institution_id: str, symbol: str, currency: str) -> Ceilings:

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "env", env.model_copy(update={"exchange_demo": True}))
-    account_book.forget()
-    catalog.forget()
+    account_book.clear_cache()
+    catalog.clear_cache()
     authentication.clear_cache()
 
 

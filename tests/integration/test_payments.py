@@ -364,7 +364,7 @@ def test_who_is_not_identified_places_no_orders(desk: Desk) -> None:
     from trading.orders.pretrade import judged
 
     def reason(user: str) -> str:
-        gate.rules.forget()
+        gate.rules.clear_cache()
         prepared = candidates.prepare([desk.draft(user, "BUY", "0.1", "100")], desk.member(user))
         with judged(own_connection(), prepared):
             return str(prepared[0].reason or "")

@@ -45,10 +45,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     with open_desk() as desk:
-        gate.rules.forget()
+        gate.rules.clear_cache()
         reference_prices.clear_cache()
         yield desk
-        gate.rules.forget()
+        gate.rules.clear_cache()
 
 
 @pytest.fixture(params=["redis", "without redis"])
@@ -63,7 +63,7 @@ def counting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 def limit(**fields: Any) -> Limit:
     made = Limit.objects.create(**fields)
-    gate.rules.forget()
+    gate.rules.clear_cache()
     return made
 
 
@@ -250,7 +250,7 @@ def kill(*arguments: str) -> dict[str, Any]:
     answer: list[str] = []
     output: Any = type("Output", (), {"write": staticmethod(answer.append), "isatty": lambda: False})
     call_command("block", *arguments, "--reason", "a test", "--json", stdout=output)
-    gate.rules.forget()
+    gate.rules.clear_cache()
     found: dict[str, Any] = json.loads(answer[0])
     return found
 
@@ -363,7 +363,7 @@ def test_a_dead_man_switch_does_not_rely_on_a_cancel_that_came_before_the_order(
 
 
 def set_score(user: str, score: int) -> None:
-    gate.rules.forget()
+    gate.rules.clear_cache()
     Score.objects.all().delete()
     Score.objects.create(user_id=user, score=score)
 
@@ -375,7 +375,7 @@ def test_a_limit_that_is_set_again_counts_what_came_meanwhile(desk: Desk, counti
     placed = send(desk, desk.draft(alice, "BUY", "1", "100"))
     match(desk, *(c.envelope("") for c in placed.pending))
     first.delete()
-    gate.rules.forget()
+    gate.rules.clear_cache()
     more = send(desk, *(desk.draft(alice, "BUY", "1", "100") for _ in range(4)))
     assert not more.rejected
     match(desk, *(c.envelope("") for c in more.pending))

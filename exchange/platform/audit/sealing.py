@@ -58,7 +58,7 @@ def seal_all() -> int:
     return total
 
 
-def tell_heads() -> int:
+def publish_heads() -> int:
     """Have `audit.logs` say where the chains stand that have grown since it last did: whoever keeps that has an anchor
     outside of this database. How many."""
     with transaction.atomic(), connection.cursor() as cursor:

@@ -35,10 +35,10 @@ def failed(sender: Any, credentials: dict[str, Any], **_: Any) -> None:
 def signed_out(sender: Any, user: Any, **_: Any) -> None:
     if user is not None:
         with transaction.atomic():
-            tell("sign_out", user)
+            record_action("sign_out", user)
 
 
-def tell(action: str, user: Any, **new: Any) -> None:
+def record_action(action: str, user: Any, **new: Any) -> None:
     """What a user did to their own sign-in; in the caller's transaction."""
     record(
         action=action,

@@ -49,7 +49,7 @@ _ELSEWHERE = """
     SELECT s.id::text, r.institution_id FROM audit_seal s JOIN audit_record r ON r.id = s.id
      WHERE s.chain <> coalesce(r.institution_id, %s) ORDER BY s.id"""
 
-Tell = Callable[[Finding], None]
+OnFinding = Callable[[Finding], None]
 
 
 class Seal(NamedTuple):

@@ -124,7 +124,7 @@ class Consumer:
         if now - self._looked_at > LAG_SECONDS:
             lags = self._lags()
             metrics.events_lag.labels(self.group).set(sum(lags.values()))
-            lag.tell(self.group, lags)
+            lag.publish(self.group, lags)
             self._looked_at = now
         self._pruner.turn()
         return len(records)

@@ -19,7 +19,7 @@ KEPT_SECONDS = 20
 log = structlog.get_logger(__name__)
 
 
-def tell(group: str, lags: Mapping[str, int]) -> None:
+def publish(group: str, lags: Mapping[str, int]) -> None:
     """`lags` by partition."""
     mapping: dict[Any, Any] = {**lags}
     if not mapping:

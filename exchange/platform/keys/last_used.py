@@ -26,7 +26,7 @@ from exchange.platform.keys.models import ApiKey
 EVERY = 60.0  # seconds between two notes of the same
 PAUSE = 1.0  # seconds between two writes, so that many notes are one
 MOST = 10_000  # notes that wait while the database is away
-NOBODY = "unknown"  # who sent what no key signed
+UNKNOWN_SENDER = "unknown"  # who sent what no key signed
 _AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 _SEEN = """
@@ -97,7 +97,7 @@ class Notes:
                 self._refusals = refusals | self._refusals
             raise
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """As if nothing had been noted yet."""
         with self._lock:
             self._uses, self._refusals = {}, {}
@@ -149,7 +149,7 @@ def _write_refusals(refusals: dict[tuple[str, str], Refusal]) -> None:
             audit.record(
                 action="REFUSE_API_KEY",
                 resource=f"api-key/{key_id}",
-                actor=str(owner.pk) if proven else NOBODY,
+                actor=str(owner.pk) if proven else UNKNOWN_SENDER,
                 role=owner.role if proven else "",
                 institution=str(owner.institution_id or ""),
                 new={"reason": code, "count": refusal.times, "user": str(owner.pk)},

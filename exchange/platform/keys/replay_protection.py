@@ -60,7 +60,7 @@ def _ask(opened: psycopg.Connection[Any], request: UUID, timestamp: int, window:
     return Remembered(Outcome(outcome), now)
 
 
-def forget_old() -> int:
+def delete_old() -> int:
     """Let go of what would be refused for its age; how many there were."""
     with connection.cursor() as cursor:
         cursor.execute(_FORGET, [_KEEP, _MEMORY])

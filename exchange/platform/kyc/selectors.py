@@ -18,16 +18,16 @@ from exchange.platform.members.models import User
 IDENTITY = "kyc_kycprofile.identity_number"
 
 
-class Standing(NamedTuple):
+class KycStatus(NamedTuple):
     state: str
     terms: Terms
 
 
-def standing(user_id: UUID | str, institution_id: UUID | str | None) -> Standing:
+def status(user_id: UUID | str, institution_id: UUID | str | None) -> KycStatus:
     """Of a user with a profile or without one."""
     profile = KycProfile.objects.filter(user_id=user_id).values_list("level", "state").first()
     level, state = profile or (env.exchange_kyc_level, ProfileState.UNVERIFIED.value)
-    return Standing(state, levels.terms(institution_id, level))
+    return KycStatus(state, levels.terms(institution_id, level))
 
 
 def documents(user_id: UUID | str) -> QuerySet[KycDocument]:

@@ -101,7 +101,7 @@ def clear_cache() -> None:
 
 
 def _read(user_id: str) -> Member | None:
-    standing = selectors.standing(user_id)
+    standing = selectors.active_membership(user_id)
     if standing is None:
         return None
     return Member(

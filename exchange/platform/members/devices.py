@@ -114,7 +114,7 @@ def signed_in(user: User, device: Device, *, trace_id: str) -> bool:
         "address": device.address,
     }
     outbox.append(ACCOUNTS, str(user.pk), "SIGNED_IN", payload, trace_id=trace_id)
-    sign_in_signals.tell("sign_in", user, device=device.name, new_device=is_new)
+    sign_in_signals.record_action("sign_in", user, device=device.name, new_device=is_new)
     return is_new
 
 

@@ -91,7 +91,7 @@ def end(session: StaffSession) -> bool:
     return _end(session, End.REVOKED, timezone.now())
 
 
-def forget_old() -> int:
+def delete_old() -> int:
     """Sign-ins that are no longer recent; how many. None of them is open: `env` allows a session a week at most."""
     deleted, _by_model = StaffSession.objects.filter(started_at__lt=timezone.now() - RECENT).delete()
     return deleted

@@ -21,7 +21,7 @@ from django.http import HttpRequest
 from exchange.base.admin.decimal_columns import FiguresAdmin
 from exchange.platform.audit.admin import AuditedAdmin
 
-NOBODY = Q(pk__in=[])
+NO_USERS = Q(pk__in=[])
 EVERYBODY = Q()
 
 
@@ -51,7 +51,7 @@ def rows_of(model: type[Model], site: AdminSite, user: Any) -> Q:
     if institution is None:
         return EVERYBODY
     page = site._registry.get(model)
-    return page.of_institution(institution) if isinstance(page, TenantAdmin) else NOBODY
+    return page.of_institution(institution) if isinstance(page, TenantAdmin) else NO_USERS
 
 
 class TenantAdmin(FiguresAdmin, AuditedAdmin):
