@@ -1,4 +1,4 @@
-"""REST: a trader's API keys. All of it takes somebody who has signed in: no key may look at keys or change them."""
+"""REST: a trader's API keys. All of it takes a user who has signed in: no key may look at keys or change them."""
 
 from __future__ import annotations
 

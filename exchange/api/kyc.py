@@ -1,4 +1,4 @@
-"""REST: how far somebody is identified, and what they may do for it."""
+"""REST: how far a user is identified, and what they may do for it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How this system talks to Redis: one place for the address, the timeouts, and for what to do when it is
 away.
 
-Redis makes things fast and holds no truth, so nobody may wait for it: timeouts are short, nothing is retried,
-and whoever can do without it asks `away` first, so that a dead Redis costs one short wait a second and not
+Redis makes things fast and holds no truth, so no request may wait for it: timeouts are short, nothing is retried,
+and a caller that can do without it asks `away` first, so that a dead Redis costs one short wait a second and not
 one a request.
 """
 
@@ -41,8 +41,8 @@ def connect_async(**overrides: Any) -> redis.asyncio.Redis:
 
 
 def cancelled() -> bool:
-    """Whether this task was told to end: for loops around an asyncio client. Its `asyncio.wait_for` may swallow that
-    in Python 3.11 (python/cpython#86296), and nobody says it twice."""
+    """Whether this task was cancelled: for loops around an asyncio client. Its `asyncio.wait_for` may swallow that,
+    in Python 3.11 (python/cpython#86296), and a task is cancelled once only."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -1,6 +1,6 @@
 """The feed: a thousand WebSocket clients on ten markets while orders trade there at a bounded rate.
 
-Each client is on the order book and the trades of one market, so an order is told to a hundred of them. Latency
+Each client is on the order book and the trades of one market, so an order reaches a hundred of them. Latency
 is from a message's timestamp (its commit) to its arrival at the client, on the clock of this one machine.
 """
 

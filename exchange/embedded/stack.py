@@ -9,7 +9,7 @@
 `make up`, the tests, the bench and the fault trials are built on it. The processes are named `postgres`,
 `valkey`, `kafka`, `web`, `stream`, `prices`, `worker`, `stops`, `relay`, `consumers`, `risk`, `beat`, `matcher-GROUP`
 and, where it was asked for, `simulate`. With EXCHANGE_EVENTS=off there are no `kafka`, `relay`, `consumers` and `risk`,
-and events stay in the outbox. It imports no Django: what needs Django runs as a process, forked from a nursery that
+and events stay in the outbox. It imports no Django: what needs Django runs as a process, forked from a server that
 has loaded it.
 """
 
@@ -79,7 +79,7 @@ LEFTOVER_SECONDS = 5.0
 
 
 def free_ports() -> dict[str, str]:
-    """Settings that put our processes on ports nobody uses."""
+    """Settings that put our processes on ports that are free."""
     first = find_free(count=2 + METRICS_OFFSETS[MATCHER] + MOST_MATCHERS)
     names = ("EXCHANGE_HTTP_PORT", "EXCHANGE_WS_PORT", "EXCHANGE_METRICS_PORT")
     return {name: str(first + offset) for offset, name in enumerate(names)}
@@ -88,7 +88,7 @@ def free_ports() -> dict[str, str]:
 class Stack:
     """`given` are settings by variable name; a service whose URL is among them is used, not embedded.
 
-    `report` gets a line for each process that ended unasked. Errors a user can mend are SetupError, from
+    `report` gets a line for each process that ended unasked. Errors a user can fix are SetupError, from
     any method.
     """
 
@@ -323,7 +323,7 @@ class Stack:
     # Inside
 
     def _run(self, name: str, *arguments: str) -> None:
-        """A `manage.py` command, forked from the nursery where there is one."""
+        """A `manage.py` command, forked from the fork server where there is one."""
         log = self.home.log(name)
         if self._fork_client is None:
             self._keep(Program(name, [sys.executable, "manage.py", *arguments], PROJECT, log), self.env)

@@ -1,4 +1,4 @@
-"""Keeps one process running: starts it again when it ends, and ends it, with all it started, when told to.
+"""Keeps one process running: starts it again when it ends, and ends it, with all it started, on request.
 
 Our own and not supervisord: that one leaves its children behind when it is killed itself, gives up after a
 number of restarts, does not wait for one program to be ready before the next, and can't leave root the way
@@ -35,7 +35,7 @@ class Program:
     folder: Path
     log: Path
     stop_signal: signal.Signals = signal.SIGTERM
-    orphan_signal: signal.Signals = signal.SIGKILL  # when we are killed, and nobody is left to insist
+    orphan_signal: signal.Signals = signal.SIGKILL  # when we are killed, and no process is left to insist
     stop_seconds: float = 10.0  # then SIGKILL
     uid: int = 0  # to change to; 0 means: as who started us
     before: Callable[[], None] = lambda: None  # runs before each start

@@ -1,4 +1,4 @@
-"""All markets: who said what, and what readers have not been told yet. Pure: the time is given.
+"""All markets: what each source said, and what is not published yet. Pure: the time is given.
 
 Stops follow the source that their instrument names:
 - LAST_TRADE: the last trade of our own, whatever the outside market says.
@@ -6,8 +6,10 @@ Stops follow the source that their instrument names:
   (`stop_price` is None) and they wait: our own trades do not stand in for it, because not to depend on them
   is what MARKET is chosen for.
 
-A change is told at once, but at most each PAUSE seconds and market, the newest then; and each LIFE seconds
+A change is published at once, but at most each PAUSE seconds and market, the newest then; and each LIFE seconds
 in any case, so that readers see life and a Redis that lost everything is filled again.
+
+Why it is so: docs/decisions/029-prices.md.
 """
 
 from __future__ import annotations
@@ -148,7 +150,7 @@ class Board:
 
     @property
     def waiting(self) -> bool:
-        """Something changed that may not be told yet."""
+        """Something changed that may not be published yet."""
         return bool(self._changed)
 
     def unsaved(self, now: float) -> list[tuple[int, View]]:
@@ -172,7 +174,7 @@ class Board:
         return mine
 
     def _look(self, line: _Line, now: float) -> News | None:
-        """None: there is no price, and none was told."""
+        """None: there is no price, and none was published."""
         view = line.choice.look(now)
         if view is None and (line.published is None or line.published.view is None):
             return None

@@ -1,11 +1,13 @@
 """Which of a market's sources has the word. Pure: the time is given, in seconds of any steady clock.
 
-- A source is fresh while somebody has vouched for its price within its patience: by telling it anew, or by
-  showing that the one it told is still the last (`vouch`). A quiet market is not a dead source.
+- A source is fresh while its price was confirmed within its patience: by sending it again, or by
+  showing that the one it sent is still the last (`vouch`). A quiet market is not a dead source.
 - When the source that has the word is no longer fresh, the best fresh one takes over at once.
 - A better one takes the word from one that is fresh only when it has been vouched for over `settle` seconds
   without growing stale in between: a source that comes and goes does not make the price jump to and fro.
-- When nobody is fresh, the last word stays, and is called stale.
+- When no source is fresh, the last word stays, and is called stale.
+
+Why it is so: docs/decisions/029-prices.md.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class Choice:
         self._states[source].vouch(now)
 
     def recall(self, source: Source, quote: Quote) -> None:
-        """What `source` is known to have said; whether it is still true, nobody knows."""
+        """What `source` is known to have said; whether it is still true is not known."""
         self._states[source].quote = quote
 
     def vouch(self, source: Source, at: float) -> None:
@@ -71,7 +73,7 @@ class Choice:
         return self._states[source].quote
 
     def look(self, now: float) -> View | None:
-        """The price now; None if nobody ever said one. This is where the word passes on."""
+        """The price now; None if no source ever sent one. This is where the word passes on."""
         states, current = self._states, self._current
         fresh = [source for source in Source if states[source].fresh(now)]
         if current in fresh:
@@ -85,11 +87,11 @@ class Choice:
         if current is None:
             return None
         quote = states[current].quote
-        assert quote is not None, "nobody vouches for what was not said"
+        assert quote is not None, "only a price that was sent is confirmed"
         return View(current, quote, current not in fresh)
 
     def leans_on(self, source: Source, now: float) -> bool:
-        """It has the word, and spoke within half of its patience: nobody needs to stand by."""
+        """It has the word, and spoke within half of its patience: no other source needs to stand by."""
         return (
             self._current is source and now - self._states[source].vouched < self._states[source].patience / 2
         )

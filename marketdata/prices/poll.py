@@ -104,7 +104,7 @@ class Poll:
             log.warning("the outside market does not know a symbol", market_symbol=symbol)
 
     async def _ask(self, client: httpx.AsyncClient, symbols: list[str]) -> None:
-        """Tell their prices. Raises if there is not a single one to believe."""
+        """Hand on their prices. Raises if there is not a single valid one."""
         names = msgspec.json.encode(symbols).decode()
         async with (
             asyncio.timeout(TIMEOUT),
@@ -136,7 +136,7 @@ class Poll:
                 ticker = _ticker(row)
                 price = parse(ticker.price)
                 if ticker.symbol not in asked:
-                    raise ValueError(f"nobody asked for {ticker.symbol!r}")
+                    raise ValueError(f"{ticker.symbol!r} was not asked for")
                 gate = self._gates.setdefault(ticker.symbol, Gate(self._jump))
                 if not gate.passes(Decimal(price), now):
                     raise ValueError(f"{ticker.symbol} jumps to {price}")

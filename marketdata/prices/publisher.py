@@ -1,12 +1,12 @@
-"""Prices for everybody else, in Redis.
+"""Prices for all other processes, in Redis.
 
-`price:{symbol}`  {symbol, price, source, timestamp, stale}; gone KEEP seconds after nobody renewed it
+`price:{symbol}`  {symbol, price, source, timestamp, stale}; gone KEEP seconds after it was last renewed
 `prices`          the same as a message, on each change and once a second
 `stops:price`     hash of symbol → the price that its stops follow; without the symbol while there is none that
-                  may trigger them. It is gone as a whole when nobody renews it: a price of before never
+                  may trigger them. It is gone as a whole when it is not renewed: a price of before never
                   triggers a stop.
 `stops:moved`     set of symbols to be looked at; each symbol once a second, so that none is forgotten for good
-`stops:poked`     there while a check of the stops is on its way; whoever sets it sends the task
+`stops:poked`     there while a check of the stops is on its way; the process that sets it sends the task
                   (for a market without stops none is sent: beat looks each second anyway)
 `prices:alive`    {timestamp, instruments}, gone a few seconds after this process
 
@@ -60,7 +60,7 @@ class Publisher:
             return False, False
         pipe = self._redis.pipeline(transaction=False)
         if self._first:
-            pipe.delete(STOP_PRICES)  # of a process before this one, whose prices nobody knows the age of
+            pipe.delete(STOP_PRICES)  # of a process before this one, the age of whose prices is not known
         for each in news:
             _queue(pipe, each)
         pipe.expire(STOP_PRICES, STOP_PRICES_SECONDS)

@@ -2,7 +2,7 @@
 changed.
 
 All of it runs on one thread with one connection of its own, so that the event loop never waits. After an
-error the connection is made anew. The trading tables are read by plain SQL, because market data does not
+error the connection is made again. The trading tables are read by plain SQL, because market data does not
 import trading.
 """
 

@@ -6,7 +6,7 @@ missed in between. It is no longer vouched for when the connection ends (trades 
 one), or while a jump of the symbol waits to be believed. Pings and pongs vouch for nothing: a server can
 answer them and have no news. A connection that brings no proper frame for SILENCE seconds is given up.
 
-What is not a proper frame is counted and left out: no JSON, a stream nobody asked for, a wrong type, a price
+What is not a proper frame is counted and left out: no JSON, a stream that was not asked for, a wrong type, a price
 that is none (`quotes.parse`) or that jumps (`quotes.Gate`). Binance ends each connection after 24 hours, and
 allows 1,024 streams on one: 512 symbols.
 """
@@ -52,7 +52,7 @@ _decode = msgspec.json.Decoder(_Frame).decode
 
 
 class Stream:
-    """Tells prices by the outside market's symbols."""
+    """Hands on prices by the outside market's symbols."""
 
     def __init__(self, url: str, on_quote: OnQuote, jump: Decimal, silence: float = SILENCE) -> None:
         self._url, self._on_quote, self._jump, self._silence = url.rstrip("/"), on_quote, jump, silence

@@ -1,6 +1,6 @@
-"""Order books: the replica of each that somebody looks at, and the channels that show it.
+"""Order books: the replica of each that has clients, and the channels that show it.
 
-`orderbook.SYM` tells of every batch that changed what is shown, `orderbook.SYM@100ms` of all changes of a tenth
+`orderbook.SYM` sends every batch that changed what is shown, `orderbook.SYM@100ms` of all changes of a tenth
 of a second together. The ticker takes best bid and ask from the same replica.
 
 A book is loaded from `book:{symbol}` in Redis and goes on from there with the group's messages. It is loaded
@@ -187,7 +187,7 @@ class BookChannel(Channel):
             self._book = None
 
     def lost(self) -> None:
-        """The book itself is told first, and tells its readers."""
+        """The book itself is called first, and calls its readers."""
 
     def state(self) -> Book:
         view = self._view

@@ -1,7 +1,7 @@
 """`candles.SYM.INTERVAL`: the newest two candles, the running one as it grows, and each one's final state.
 
 They are read with the number of the newest trade in them; trades with a higher number are added as the feed
-tells them. A candle is closed by the worker's own clock: once a message from after its end has come, no trade
+sends them. A candle is closed by the worker's own clock: once a message from after its end has come, no trade
 of it can follow. (If a clock is set back one can, and the candles are read again.)
 """
 
@@ -116,7 +116,7 @@ class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], TradeInBa
         self._grown = True
 
     def passed(self, batch: Batch) -> None:
-        """All trades of `batch` have been told."""
+        """All trades of `batch` have been handed on."""
         if self._reading is not None or not self._candles:
             return
         if self._grown:

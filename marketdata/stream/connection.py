@@ -63,7 +63,7 @@ class Connection:
             self.close(TOO_SLOW, f"too slow: what was sent {MOST_SECONDS:g} s ago was not read")
 
     def close(self, code: int, reason: str) -> None:
-        """Say no more; the client is told why, if it still reads."""
+        """Send no more; the client is sent the reason, if it still reads."""
         if not self._closed:
             self._closed, self._flowing = True, False
             self._waiting.clear()

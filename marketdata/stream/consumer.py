@@ -136,7 +136,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     # Inside
 
     async def _names(self, texts: list[str], given: Any) -> list[Name]:
-        """The channels of these that can be had; the client is told of the others."""
+        """The channels of these that can be had; the client gets an error for each of the others."""
         names: dict[str, Name] = {}
         for text in texts:
             try:

@@ -1,7 +1,7 @@
-"""The one Redis subscription of the process, and who is told what.
+"""The one Redis subscription of the process, and which channels get what of it.
 
 Each group's messages are checked link by link (`chain`). Where one is missing, whatever is kept from that
-group is loaded anew and its clients get a new epoch. So it does not matter how a message was lost: Redis or the
+group is loaded again and its clients get a new epoch. So it does not matter how a message was lost: Redis or the
 worker restarted, a connection broken, a process held up.
 
 A market that moves to another group breaks the chains of both: `broken` is called, to look for that.

@@ -1,7 +1,7 @@
-"""`user.notifications`: what a user is told, as it happens.
+"""`user.notifications`: a user's notifications, as they come.
 
 The last ones come from PostgreSQL, those after it from Redis; a notification has an id, so one that comes by
-both ways is told once.
+both ways is sent once.
 """
 
 from __future__ import annotations

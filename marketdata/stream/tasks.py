@@ -1,4 +1,4 @@
-"""Tasks that nobody waits for: kept alive, cancelled together, and never failing in silence."""
+"""Tasks that run in the background: kept alive, cancelled together, and never failing in silence."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class TickerChannel(Channel):
         self._throttle.request()
 
     def second(self) -> None:
-        """A second has passed: what nobody renewed may have become stale."""
+        """A second has passed: what was not renewed may have become stale."""
         self._throttle.request()
 
     # Inside

@@ -89,7 +89,7 @@ class Hindsight:
 
 
 def _aggressor(aggressor: Aggressor, venue: Venue) -> list[Incoming]:
-    """Nothing if it cannot be told how far it got."""
+    """Nothing if it is not known how far it got."""
     last = venue.resting.get(aggressor.fills[-1].maker) if aggressor.fills else None
     if aggressor.left is not None:
         last = None

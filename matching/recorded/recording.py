@@ -7,7 +7,7 @@ Layout. A row is one message part of the venue (`COLUMNS`): A add, C cancel, M m
 aggressor), F fill (a resting order that the T before it hit). Rows up to one with flag 128 are one
 event; a side of N marks an auction. T rows of one order that follow each other (at several prices),
 with their F rows, are one `Aggressor`. If it rested before and was amended into the market, F rows of
-its own tell its other half of the trade; they are no fills of a resting order. What is left of it and
+its own show its other half of the trade; they are no fills of a resting order. What is left of it and
 rests is shown by an A row, or an M row if it rested before, later in the event. C and M rows also show
 what the fills before them did.
 
@@ -72,7 +72,7 @@ class Aggressor:
 
     @property
     def limit(self) -> int:
-        """Its limit price, as far as the recording tells."""
+        """Its limit price, as far as the recording shows."""
         return self.worst if self.left is None else self.left.price
 
 

@@ -15,7 +15,7 @@ How rows become commands.
 - Orders of one owner (see `hindsight.py`) have one user, and the incoming one cancels what it meets of
   its own, as the venue's do: the core's self-trade prevention has to find by itself which those are.
 
-What the venue shows is kept beside our book. After a difference our book is loaded anew from it, so that
+What the venue shows is kept beside our book. After a difference our book is loaded again from it, so that
 each aggressor is judged on its own. From time to time, and at the end, both are compared as a whole.
 
 Known limitation. Only limit orders are sent: whether an aggressor was a market order or a triggered stop

@@ -1,6 +1,6 @@
 """Sign-ins that fail, and sign-outs of the back office, as Django signals them; `members.devices` records who got in.
 
-A wrong password and a wrong second factor signal alike. An e-mail that nobody has is kept as a digest: people type
+A wrong password and a wrong second factor signal alike. An e-mail that no user has is kept as a digest: people type
 passwords there.
 """
 

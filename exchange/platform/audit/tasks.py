@@ -32,5 +32,5 @@ def publish_heads() -> int:
     try:
         return sealing.publish_heads()
     except django.db.Error as error:
-        log.warning("heads of the audit log could not be told", error=str(error).split("\n")[0])
+        log.warning("heads of the audit log could not be published", error=str(error).split("\n")[0])
         return 0

@@ -1,4 +1,4 @@
-"""A dead letter handled again, once what was wrong is mended.
+"""A dead letter handled again, once its cause is fixed.
 
 The letter is given to the handlers of the group that had set it aside, in this process and in one transaction
 with its mark, as its consumer would have done. It is not sent to the topic again, where all groups would have it a
@@ -20,7 +20,7 @@ class State(StrEnum):
     WAITING = "waiting"
     HANDLED = "handled"  # meanwhile, or before in another try
     UNREADABLE = "unreadable"  # no envelope: nothing can come of it
-    NO_HANDLER = "nobody's"  # no handler of its group wants such events
+    NO_HANDLER = "nobody's"  # no handler of its group takes such events
 
 
 Handlers = Mapping[str, Mapping[tuple[str, str], Handler]]  # by group

@@ -1,7 +1,7 @@
 """Wakes the relay after a commit: cheap for who commits, and at most every EVERY seconds.
 
-`relay:poked` in Redis is there while a task is on its way that has not begun; whoever sets it sends one. All this is
-only to be quick: beat sends the same task ten times a second.
+`relay:poked` in Redis is there while a task is on its way that has not begun; the process that sets it sends one. All
+this is only to be quick: beat sends the same task ten times a second.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class RelayWaker:
 
 
 def _sender() -> Any:
-    """Sends the task. Celery is loaded here, by the thread: nobody else in a web process or matcher needs it."""
+    """Sends the task. Celery is loaded here, by the thread: nothing else in a web process or matcher needs it."""
     from celery import Celery
     from kombu.exceptions import OperationalError
 

@@ -1,4 +1,7 @@
-"""API keys as requests need them: read once a second, in microseconds in between."""
+"""API keys as requests need them: read once a second, in microseconds in between.
+
+Why it is so: docs/decisions/013-api-keys.md.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,7 @@ def find(key_id: str) -> CachedKey | None:
 
 
 def clear_cache(key_id: str | None = None) -> None:
-    """Read this key, or all of them, anew at their next use."""
+    """Read this key, or all of them, again at their next use."""
     if key_id is None:
         _known.clear()
     else:

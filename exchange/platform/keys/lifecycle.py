@@ -1,4 +1,4 @@
-"""Make, change and revoke keys: each writes its audit record in the caller's transaction."""
+"""Create, change and revoke keys: each writes its audit record in the caller's transaction."""
 
 from __future__ import annotations
 

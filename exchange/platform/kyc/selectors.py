@@ -1,4 +1,4 @@
-"""Reads: how far somebody is identified, and what that allows."""
+"""Reads: how far a user is identified, and what that allows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def with_identity(number: str, institution_id: UUID | str) -> User | None:
 
 
 def identity_digests(number: str) -> list[str]:
-    """What a number may stand as, by whichever key; none for an empty one."""
+    """The digests that a number may have, one for each key; none for an empty one."""
     return encryption.digests(normal(number), IDENTITY)
 
 
