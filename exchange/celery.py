@@ -33,7 +33,7 @@ NICE = {
 app = Celery("exchange")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 _EVENTS = {  # what lives on the event stream
-    # The safety net: who commits an event pokes.
+    # The safety net: code that commits an event wakes the relay itself.
     "relay": {"task": "events.relay", "schedule": 0.1, "options": {"expires": 0.5}},
     "portfolios": {"task": "risk.value_portfolios", "schedule": 5.0, "options": {"expires": 5}},
     "positions": {"task": "risk.catch_up", "schedule": 60.0, "options": {"expires": 60}},

@@ -86,7 +86,7 @@ class Readiness(msgspec.Struct):
 
 
 def survey() -> Survey:
-    """Ask everybody; never raises for somebody who is away."""
+    """Ask every service; never raises for one that is away."""
     rows = _groups()
     beats = _beats([redis_keys.matcher(name) for name, *_ in rows or []])
     matchers = []

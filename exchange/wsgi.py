@@ -25,7 +25,7 @@ from risk.pretrade.refresher import refresher  # noqa: E402
 def end_with(parent: multiprocessing.process.BaseProcess) -> None:
     """End this worker when granian's main process was killed: an orphan would keep the port.
 
-    Not SIGTERM: nobody is left who would insist if a request held it up.
+    Not SIGTERM: no process is left that would insist if a request held it up.
     """
     parent.join()
     os.kill(os.getpid(), signal.SIGKILL)

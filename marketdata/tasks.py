@@ -16,7 +16,7 @@ _announcer = Announcer()
 
 @shared_task(name="marketdata.aggregate")
 def count_trades() -> int:
-    """Count new trades into candles, and tell the tickers; how many trades."""
+    """Count new trades into candles, and announce the tickers; how many trades."""
     counted = aggregate()
     if counted.gaps:
         log.error("trades are missing: run `manage.py candles --rebuild`", instruments=sorted(counted.gaps))

@@ -310,8 +310,8 @@ def open_desk() -> Iterator[Desk]:
 
 def forget() -> None:
     """Nothing that was read from an earlier database."""
-    catalog.forget()
-    account_book.forget()
+    catalog.clear_cache()
+    account_book.clear_cache()
     authentication.clear_cache()
     fee_rates._kept._read_at = float("-inf")
 

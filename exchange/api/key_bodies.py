@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from exchange.base.http.json_decoding import invalid
 from exchange.base.http.problems import FieldError
 from exchange.platform.keys import addresses
-from exchange.platform.keys.models import ApiKey, Kind
+from exchange.platform.keys.models import ApiKey, KeyKind
 from exchange.platform.keys.signatures import read_public_key
 from exchange.platform.members.scopes import Scope
 
@@ -117,7 +117,7 @@ def checked(given: NewApiKey) -> dict[str, Any]:
     errors: list[FieldError] = []
     allowed = _addresses(given.addresses, errors)
     public_key = ""
-    if given.kind == Kind.ED25519:
+    if given.kind == KeyKind.ED25519:
         public_key = read_public_key(given.public_key) or ""
         if not public_key:
             detail = "must be an Ed25519 public key: its 32 bytes in base64, or PEM"

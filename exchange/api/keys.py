@@ -1,4 +1,4 @@
-"""REST: a trader's API keys. All of it takes somebody who has signed in: no key may look at keys or change them."""
+"""REST: a trader's API keys. All of it takes a user who has signed in: no key may look at keys or change them."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class KeysView(KeyView):
         wish = checked(body(request, NewApiKey))
         try:
             with transaction.atomic():
-                made = lifecycle.make(user, **wish)
+                made = lifecycle.create(user, **wish)
         except lifecycle.TooMany:
             raise Problem(
                 409, "too_many_api_keys", f"You have {lifecycle.MOST_KEYS} API keys: revoke one first."

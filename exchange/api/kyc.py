@@ -1,4 +1,4 @@
-"""REST: how far somebody is identified, and what they may do for it."""
+"""REST: how far a user is identified, and what they may do for it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class KycView(ApiView):
     def get(self, request: ApiRequest) -> HttpResponse:
         Query(request).check()
         member = request.member
-        found = selectors.standing(member.user_id, member.institution_id)
+        found = selectors.status(member.user_id, member.institution_id)
         terms = found.terms
         return answer(
             KycBody(

@@ -1,4 +1,4 @@
-"""REST: what a user was told, and what they want to be told and how."""
+"""REST: a user's notifications, and which ones they want on which channels."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _insert(table: str, columns: str, rows: int) -> str:
 
 @lru_cache(STATEMENTS)
 def _native(sql: str) -> str:
-    """`sql` with PostgreSQL's own $1 for %s: psycopg would translate a long statement anew each time."""
+    """`sql` with PostgreSQL's own $1 for %s: psycopg would translate a long statement each time."""
     numbers = itertools.count(1)
     return re.sub("%[s%]", lambda found: f"${next(numbers)}" if found[0] == "%s" else "%", sql)
 

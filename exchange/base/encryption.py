@@ -1,14 +1,14 @@
-"""Personal data at rest: text columns sealed with AES-256-GCM, so that a stolen dump or disk tells nothing.
+"""Personal data at rest: text columns sealed with AES-256-GCM, so that a stolen dump or disk shows nothing.
 
     phone = EncryptedTextField(max_length=16)                # a column of type text: KEY:NONCE+CIPHERTEXT+TAG
     EXCHANGE_DATA_KEYS=2026:BASE64,2025:BASE64               # the first one writes, all of them read
 
 Without that variable the key is derived from SECRET_KEY (its name is `local`): good for a demo, and always read, so
 that an installation can go over to keys of its own with `manage.py rotate_keys`. Each value is bound to its table and
-column: a value that somebody copies elsewhere does not open. Empty text stays empty.
+column: a value that is copied elsewhere does not open. Empty text stays empty.
 
 What is sealed cannot be searched. Where a value must be found again or be unique, a column beside it has its keyed
-digest (`digest`, `digests`), which rotation writes anew together with it.
+digest (`digest`, `digests`), which rotation writes again together with it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def writing_key() -> str:
 
 
 def clear_cache() -> None:
-    """Read the keys anew."""
+    """Read the keys again."""
     _keys.cache_clear()
 
 
@@ -111,7 +111,7 @@ def _digest(key: Key, text: str, place: str) -> str:
 
 class EncryptedTextField(models.CharField):
     """Text that is sealed in the database and plain in Python; `max_length` is of the plain text. `digest_field`
-    names the field beside it that has its digest, if there is one: whoever writes the one writes the other."""
+    names the field beside it that has its digest, if there is one: code that writes the one writes the other."""
 
     def __init__(self, *args: Any, digest_field: str = "", **kwargs: Any) -> None:
         self.digest_field = digest_field

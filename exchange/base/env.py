@@ -147,10 +147,10 @@ class Environment(BaseSettings):
     )
 
     exchange_staff_idle_minutes: int = Field(
-        30, ge=1, description="minutes without a click after which the staff sign in anew"
+        30, ge=1, description="minutes without a click after which the staff sign in again"
     )
     exchange_staff_hours: int = Field(
-        12, ge=1, le=168, description="hours after which the staff sign in anew, busy or not"
+        12, ge=1, le=168, description="hours after which the staff sign in again, busy or not"
     )
     exchange_staff_sessions: int = Field(3, ge=1, description="back-office sessions of one person at a time")
     exchange_sign_in_failures: int = Field(
@@ -199,7 +199,7 @@ class Environment(BaseSettings):
 
 
 def data_keys(text: str) -> list[tuple[str, bytes]]:
-    """Names and secrets of EXCHANGE_DATA_KEYS. Raises ValueError, which tells no secret."""
+    """Names and secrets of EXCHANGE_DATA_KEYS. Raises ValueError, whose text has no secret."""
     found: list[tuple[str, bytes]] = []
     for place, part in enumerate(filter(None, (each.strip() for each in text.split(","))), 1):
         name, colon, coded = part.partition(":")

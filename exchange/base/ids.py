@@ -5,6 +5,8 @@ Layout: 48 bits of milliseconds, 4 version, 12 bits counter, 2 variant, 54 rando
 zero, which leaves room for 255 parts of one whole (`part`): a trade's postings carry the trade's id with
 their ordinal in that byte, and are found by an id range instead of one more index.
 Monotonic within a process and safe across threads.
+
+Why it is so: docs/decisions/004-partitions-and-ids.md.
 """
 
 from __future__ import annotations

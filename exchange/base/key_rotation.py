@@ -1,8 +1,8 @@
-"""Sealing all anew under the key that writes: each `EncryptedTextField` of every model, and the digests beside them.
+"""Seals all again under the key that writes: each `EncryptedTextField` of every model, and the digests beside them.
 
 Rows are read by primary key in batches, each batch one transaction: killed at any time, what is done is done, and the
-next run goes on with what is left. A row that somebody changes meanwhile is not overwritten: it is sealed with the new
-key anyway, or found by the next run.
+next run goes on with what is left. A row that another process changes meanwhile is not overwritten: it is sealed with
+the new key anyway, or found by the next run.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _batch(column: Column, last: Any) -> list[tuple[Any, str]]:
 
 
 def _write(column: Column, key: Any, old: str, plain: str) -> None:
-    """Unless somebody has written it meanwhile."""
+    """Unless another process has written it meanwhile."""
     assignments, values = f"{column.column} = %s", [encryption.seal(plain, column.place)]
     if column.digest:
         assignments += f", {column.digest} = %s"

@@ -1,4 +1,4 @@
-"""What each process counts, in Prometheus' form, and the port on which it tells.
+"""What each process counts, in Prometheus' form, and the port on which it is read.
 
 Web serves EXCHANGE_METRICS_PORT, stream the next one, Celery +2, prices +3, Celery for stops +4, Celery for the
 relay +5, consumers +6, Celery for risk +7; matchers from +10 on, in the order of their groups. With several web
@@ -83,7 +83,9 @@ wallet_calls = Counter("exchange_wallet_calls", "Calls of the bank's wallet serv
 price_sources = prometheus_client.Gauge(
     "exchange_price_source_up", "1 while the source answers", ["source"], multiprocess_mode="livemax"
 )
-rejected_prices = Counter("exchange_price_rejected", "What a source sent and nobody believed", ["source"])
+rejected_prices = Counter(
+    "exchange_price_rejected", "What a source sent and was not accepted as a price", ["source"]
+)
 
 
 events_relayed = Counter("exchange_events_relayed", "Events of the outbox that Kafka has acknowledged")

@@ -30,14 +30,20 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 
 Who = tuple[str, str, str]  # actor, role, institution
 
-NOBODY = Origin()
-_current: ContextVar[Origin] = ContextVar("origin", default=NOBODY)
-_asked_later: ContextVar[Callable[[], Who | None] | None] = ContextVar("origin_asked_later", default=None)
+UNKNOWN = Origin()
+_current: ContextVar[Origin] = ContextVar("origin", default=UNKNOWN)
+_looked_up_later: ContextVar[Callable[[], Who | None] | None] = ContextVar(
+    "origin_looked_up_later", default=None
+)
 
 
 def current() -> Origin:
     origin = _current.get()
-    if not origin.actor and (ask := _asked_later.get()) is not None and (who := ask()) is not None:
+    if (
+        not origin.actor
+        and (look_up := _looked_up_later.get()) is not None
+        and (who := look_up()) is not None
+    ):
         return _by(who)
     return origin
 
@@ -45,26 +51,26 @@ def current() -> Origin:
 @contextmanager
 def acting(origin: Origin) -> Iterator[Origin]:
     """Everything inside is done by `origin`."""
-    token, later = _current.set(origin), _asked_later.set(None)
+    token, later = _current.set(origin), _looked_up_later.set(None)
     try:
         yield origin
     finally:
         _current.reset(token)
-        _asked_later.reset(later)
+        _looked_up_later.reset(later)
 
 
 def identify(*, actor: str, role: str, institution: str, key_id: str = "") -> None:
-    """Whoever sent the request is known now. It holds until the surrounding `acting` ends. The API key that signed
-    it, if one did, is told before what the program says about itself."""
+    """Who sent the request is known now. It holds until the surrounding `acting` ends. The API key that signed
+    it, if one did, is named before what the program says about itself."""
     found = _by((actor, role, institution))
     if key_id:
         found = structs.replace(found, agent=f"api-key/{key_id} {found.agent}"[:LONGEST_AGENT].strip())
     _current.set(found)
 
 
-def identify_later(ask: Callable[[], Who | None]) -> None:
-    """The same, asked only when it matters: who has a browser's session is a look into the database."""
-    _asked_later.set(ask)
+def identify_later(look_up: Callable[[], Who | None]) -> None:
+    """The same, looked up only when it matters: who has a browser's session is a look into the database."""
+    _looked_up_later.set(look_up)
 
 
 def _by(who: Who) -> Origin:

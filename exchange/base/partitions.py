@@ -4,6 +4,8 @@ Ids are UUIDv7 (see `exchange.base.ids`) or ascending integers, so a range of id
 primary key stays one column. A table's rules stand in `Partitioned`; `ensure` makes what is missing. Every
 table has a default partition too: an insert never fails for want of a partition, it is only slower to clean
 up (`misplaced` counts such rows).
+
+Why it is so: docs/decisions/004-partitions-and-ids.md.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ AHEAD = {"day": 3, "month": 1, "block": 1}  # each statement looks at all partit
 def ensure(tables: list[Partitioned], *, ahead: int | None = None, dry_run: bool = False) -> list[str]:
     """Create the missing partitions of now and of the next `ahead` spans (else `AHEAD`); their names.
 
-    A span whose rows went into the default partition already stays there: it is left out, `misplaced` tells.
+    A span whose rows went into the default partition already stays there: it is left out, and `misplaced` lists it.
     """
     created = []
     for table in tables:
@@ -116,7 +118,7 @@ def _block_name(table: str, block: int) -> str:
 def _create(table: Partitioned, partition: Partition) -> bool:
     """False if rows of its range are in the default partition, or if the table is in use for too long.
 
-    Attaching a partition locks out everybody: behind a long read, all inserts would wait with us.
+    Attaching a partition locks out all other sessions: behind a long read, all inserts would wait with us.
     """
     try:
         with transaction.atomic(), connection.cursor() as cursor:

@@ -2,7 +2,7 @@
 away.
 
 Redis makes things fast and holds no truth, so no request may wait for it: timeouts are short, nothing is retried,
-and code that can do without it asks `away` first, so that a dead Redis costs one short wait a second and not
+and a caller that can do without it asks `away` first, so that a dead Redis costs one short wait a second and not
 one a request.
 """
 
@@ -41,8 +41,8 @@ def connect_async(**overrides: Any) -> redis.asyncio.Redis:
 
 
 def cancelled() -> bool:
-    """Whether this task has been cancelled: for loops around an asyncio client. Its `asyncio.wait_for` may swallow that
-    in Python 3.11 (python/cpython#86296), and a cancellation comes once."""
+    """Whether this task was cancelled: for loops around an asyncio client. Its `asyncio.wait_for` may swallow that,
+    in Python 3.11 (python/cpython#86296), and a task is cancelled once only."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

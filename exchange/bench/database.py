@@ -13,7 +13,7 @@ Connection = psycopg.Connection[Any]
 
 
 class Mark(NamedTuple):
-    """A moment in the database's rows: those written before and after it can be told apart by id."""
+    """A moment in the database's rows: those written before and after it differ by id."""
 
     moment: datetime
     outbox: int

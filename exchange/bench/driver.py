@@ -35,7 +35,7 @@ class Outcome(msgspec.Struct):
 
 
 def drive(plan: Plan, on_event: Callable[[str], None] = lambda event: None) -> Outcome:
-    """Run `plan`; `on_event` hears "measuring" and "measured" when they happen. Raises SetupError."""
+    """Run `plan`; `on_event` gets "measuring" and "measured" when they happen. Raises SetupError."""
     command = launched([sys.executable, "-I", "-S", str(LOAD)])
     with subprocess.Popen(
         command,

@@ -2,7 +2,7 @@
 
     python -m exchange.bench.event_witness
 
-It says when it has found the end of each topic, then hears a word a line on its input: "begin" empties its notes,
+It says when it has found the end of each topic, then reads a word a line from its input: "begin" empties its notes,
 "report" has them printed, "end" ends it. Latency is from an event's own time, at which its settlement began to be
 committed, to its arrival here, on the clock of this one machine.
 """

@@ -70,12 +70,12 @@ class Witness:
         self._output: IO[bytes] = process.stdout
         self.pid = process.pid
 
-    def ask(self, word: str) -> bytes:
+    def request(self, word: str) -> bytes:
         self._input.write(word.encode() + b"\n")
         self._input.flush()
-        return self.hear()
+        return self.receive()
 
-    def hear(self) -> bytes:
+    def receive(self) -> bytes:
         """Its next line. Raises SetupError if it has ended."""
         line = self._output.readline()
         if not line:
@@ -83,7 +83,7 @@ class Witness:
         return line
 
     def notes(self) -> Notes:
-        return msgspec.json.decode(self.ask("report"), type=Notes)
+        return msgspec.json.decode(self.request("report"), type=Notes)
 
 
 def _under_load(bench: Bench, witness: Witness, load: str) -> Result:
@@ -97,7 +97,7 @@ def _under_load(bench: Bench, witness: Witness, load: str) -> Result:
 
     def on_event(name: str) -> None:
         if name == "measuring":
-            witness.ask("begin")
+            witness.request("begin")
         else:
             notes.append(witness.notes())
             backlog.append(_pending(place))
@@ -148,7 +148,7 @@ def _drain(bench: Bench, witness: Witness) -> Result:
     stack = place.stack
     assert stack is not None
     stack.kill("relay", signal.SIGSTOP)
-    witness.ask("begin")
+    witness.request("begin")
     begin, before = Mark.now(place.connection), Groups.of(place)
     lanes = bench.requests.trading(f"{NAME}-backlog", CONNECTIONS, BATCH)
     scenarios.drive(bench.plan(lanes, batch=BATCH)._replace(warm_up=0.0, seconds=BACKLOG_SECONDS))
@@ -256,7 +256,7 @@ def _witness(place: Place) -> Iterator[Witness]:
     ) as process:
         try:
             witness = Witness(process)
-            witness.hear()
+            witness.receive()
             yield witness
         finally:
             process.kill()

@@ -125,7 +125,7 @@ class Clients:
             self._poll(TIMEOUT)
 
     def run(self) -> None:
-        """Until told to finish, and the feed is quiet."""
+        """Until asked to finish, and the feed is quiet."""
         self._selector.register(sys.stdin, selectors.EVENT_READ)
         orders: list[str] = []
         while "finish" not in orders:
@@ -170,12 +170,12 @@ class Clients:
         )
 
     def _poll(self, seconds: float | None) -> list[str]:
-        """Wait for something and take it; what we were told meanwhile."""
+        """Wait for something and take it; the orders that came meanwhile."""
         orders: list[str] = []
         for key, _ in self._selector.select(seconds):
             if key.data is None:
-                told = os.read(sys.stdin.fileno(), BUFFER).decode()
-                orders += told.split() or ["finish"]  # nobody is there any more
+                received = os.read(sys.stdin.fileno(), BUFFER).decode()
+                orders += received.split() or ["finish"]  # the other end is gone
             else:
                 self._receive(key.data)
         return orders

@@ -1,6 +1,6 @@
 """The feed: a thousand WebSocket clients on ten markets while orders trade there at a bounded rate.
 
-Each client is on the order book and the trades of one market, so an order is told to a hundred of them. Latency
+Each client is on the order book and the trades of one market, so an order reaches a hundred of them. Latency
 is from a message's timestamp (its commit) to its arrival at the client, on the clock of this one machine.
 """
 
@@ -62,7 +62,7 @@ def run(bench: Bench, connections: int) -> Result:
         watch = Watch(bench.place, {"clients": [clients.pid]})
 
         def on_event(name: str) -> None:
-            clients.tell("begin" if name == "measuring" else "end")
+            clients.send("begin" if name == "measuring" else "end")
             watch.event(name)
 
         load = drive(bench.plan(bench.requests.trading(NAME, LANES, 0), rate=ORDERS_PER_SECOND), on_event)
@@ -117,11 +117,11 @@ class Clients:
         self._output: IO[bytes] = process.stdout
         self.pid = process.pid
 
-    def tell(self, line: str | bytes) -> None:
+    def send(self, line: str | bytes) -> None:
         self._input.write((line if isinstance(line, bytes) else line.encode()) + b"\n")
         self._input.flush()
 
-    def hear(self) -> bytes:
+    def receive(self) -> bytes:
         """Its next line. Raises SetupError if it has ended."""
         line = self._output.readline()
         if not line:
@@ -129,8 +129,8 @@ class Clients:
         return line
 
     def finish(self) -> feed_clients.Outcome:
-        self.tell("finish")
-        return msgspec.json.decode(self.hear(), type=feed_clients.Outcome)
+        self.send("finish")
+        return msgspec.json.decode(self.receive(), type=feed_clients.Outcome)
 
 
 @contextmanager
@@ -152,8 +152,8 @@ def _clients(bench: Bench, connections: int) -> Iterator[Clients]:
     ) as process:
         try:
             clients = Clients(process)
-            clients.tell(msgspec.json.encode(plan))
-            clients.hear()
+            clients.send(msgspec.json.encode(plan))
+            clients.receive()
             yield clients
         except BaseException:
             process.kill()

@@ -1,6 +1,6 @@
 """What the pre-trade gate costs: the load of single orders with every ceiling set, none of which is reached.
 
-The gate's time is its own; the round trip to Redis that it shares with the rate limits is told beside it.
+The gate's time is its own; the round trip to Redis that it shares with the rate limits is shown beside it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class GateWatch:
 
 @contextmanager
 def limited(place: Place) -> Iterator[None]:
-    """Every ceiling, far away, for everybody."""
+    """Every ceiling, far away, for all users."""
     place.connection.execute(_LIMITS, {"far": FAR})
     try:
         yield

@@ -181,7 +181,7 @@ def _results(bench: Bench, options: argparse.Namespace) -> Iterator[Result]:
 
 
 def _chosen(options: argparse.Namespace) -> list[str]:
-    """Scenarios to run; `limit` is nothing without `batch`, and nobody else's matcher is killed, nor are they
+    """Scenarios to run; `limit` is nothing without `batch`, and no matcher but our own is killed, nor are they
     limited."""
     if options.feeds:
         return [feeds.NAME]

@@ -1,6 +1,6 @@
 """Requests as bytes on the wire, prepared before the clock runs: who sends which orders at which price.
 
-Of each two traders one only buys and the other only sells, so nobody meets their own orders. A buyer bids a
+Of each two traders one only buys and the other only sells, so no trader meets their own orders. A buyer bids a
 little above the middle, a seller asks a little below it: of any two the first rests and the second crosses
 it. So half of the orders cross, in whatever order they come; as much is bought as is sold, so the book does
 not grow.

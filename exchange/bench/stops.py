@@ -1,7 +1,7 @@
 """Stops: half a million of them armed in fifty markets, and prices that let a few go at a time.
 
 Latency is from the moment a price is published to the moment its trigger command is in the matcher's stream.
-The stops are placed over REST and are of both kinds and sides; nobody trades with them, so prices move by our
+The stops are placed over REST and are of both kinds and sides; no order trades with them, so prices move by our
 ticks alone.
 """
 
@@ -69,7 +69,7 @@ def run(bench: Bench, each: int, progress: Callable[[str], None]) -> Result:
         _wait(lambda: not _unanswered(place, ticker), "the last triggers")
         watch.event("measured")
         cpu = watch.cpu(time.process_time() - began, len(first) / 1000)
-        progress("the same while all stops are read from PostgreSQL anew")
+        progress("the same while all stops are read from PostgreSQL again")
         client.delete(redis_keys.STOPS_BUILT)
         second = _tick(ticker, bench.seconds)
         _wait(lambda: not _unanswered(place, ticker), "the last triggers")
@@ -178,7 +178,7 @@ def _measured(place: Place) -> tuple[float, int]:
 def _rebuild_seconds(client: redis.Redis, placed: int) -> float:
     client.flushall()
     started = time.monotonic()
-    _wait(lambda: client.scard(redis_keys.STOPS_BUILT) >= len(SYMBOLS), "the stops to be read anew")
+    _wait(lambda: client.scard(redis_keys.STOPS_BUILT) >= len(SYMBOLS), "the stops to be read again")
     assert _listed(client) <= placed
     return time.monotonic() - started
 

@@ -24,7 +24,7 @@ BLOCK_MS = 100
 
 
 class Ticker:
-    """Moves prices. Each tick of a symbol has a price that it never had: a trigger tells which let it go."""
+    """Moves prices. Each tick of a symbol has a price that it never had: a trigger says which let it go."""
 
     def __init__(self, redis_url: str, markets: Iterable[Steps]) -> None:
         self.sent: dict[tuple[str, int], float] = {}  # by symbol and price in ticks

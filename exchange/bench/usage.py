@@ -29,7 +29,7 @@ def cpu_seconds(pids: Pids) -> dict[str, float]:
 
 
 def machine_seconds() -> float:
-    """What all processors of the machine have worked so far, for whomever."""
+    """What all processors of the machine have worked so far, for any process."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 

@@ -1,4 +1,4 @@
-"""The keepers' side of the nursery: has processes forked there, and hears of their end."""
+"""The supervisors' side of the fork server: has processes forked there, and learns of their end."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from queue import SimpleQueue
 from exchange.embedded.supervisor import Program, launched
 
 
-class Nursed:
-    """A process of the nursery's."""
+class ForkedProcess:
+    """A process that the fork server started."""
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self._channel = channel
         self._ended, self._reaped = threading.Event(), threading.Event()
-        self._code = -signal.SIGKILL  # which is how it ends if the nursery does
+        self._code = -signal.SIGKILL  # which is how it ends if the fork server does
 
     def wait(self) -> bool:
         self._ended.wait()
@@ -39,15 +39,15 @@ class Nursed:
         self._ended.set()
 
     def reaped(self, code: int | None) -> None:
-        """None if the nursery has ended, and this with it."""
+        """None if the fork server has ended, and this with it."""
         if code is not None:
             self._code = code
         self._reaped.set()
         self._ended.set()
 
 
-class Nursery:
-    """Runs at first need, and anew if it has ended."""
+class ForkClient:
+    """Starts the fork server at first need, and again if it has ended."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, log: Path) -> None:
         self._environment = dict(environment)
@@ -61,12 +61,12 @@ class Nursery:
         with self._lock:
             self._living()
 
-    def start(self, program: Program) -> Nursed:
+    def start(self, program: Program) -> ForkedProcess:
         """Fork a process that becomes `manage.py` with the program's command. Raises OSError."""
         with self._lock:
             found = self._living().fork(program)
         if found is None:
-            raise ChildProcessError(f"the nursery ended, see {self._log}")
+            raise ChildProcessError(f"the fork server ended, see {self._log}")
         return found
 
     def close(self) -> None:
@@ -84,19 +84,19 @@ class Nursery:
 
 
 class _Life(threading.Thread):
-    """From the nursery's start to its end. This thread is its parent, in the kernel's eyes, and outlives it."""
+    """From the fork server's start to its end. This thread is its parent, in the kernel's eyes, and outlives it."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path, log: Path) -> None:
-        super().__init__(name="nursery", daemon=True)
+        super().__init__(name="fork-server", daemon=True)
         self._environment = environment
         self._folder = folder
         self._log = log
         self._channel, self._theirs = socket.socketpair()
-        self._children: dict[int, Nursed] = {}
-        self._answers: SimpleQueue[Nursed | None] = SimpleQueue()
+        self._children: dict[int, ForkedProcess] = {}
+        self._answers: SimpleQueue[ForkedProcess | None] = SimpleQueue()
 
-    def fork(self, program: Program) -> Nursed | None:
-        """One at a time. None if the nursery has ended."""
+    def fork(self, program: Program) -> ForkedProcess | None:
+        """One at a time. None if the fork server has ended."""
         _say(self._channel, {"start": program.command, "log": str(program.log)})
         return self._answers.get()
 
@@ -119,22 +119,22 @@ class _Life(threading.Thread):
         self._theirs.close()
         with self._channel.makefile("r", encoding="utf-8") as lines, suppress(ConnectionError):
             for line in lines:
-                self._hear(json.loads(line))
+                self._receive(json.loads(line))
         process.wait()
         for child in list(self._children.values()):
             child.reaped(None)
         self._answers.put(None)
 
-    def _hear(self, told: dict[str, int]) -> None:
-        if "started" in told:
-            child = self._children[told["started"]] = Nursed(told["started"], self._channel)
+    def _receive(self, message: dict[str, int]) -> None:
+        if "started" in message:
+            child = self._children[message["started"]] = ForkedProcess(message["started"], self._channel)
             self._answers.put(child)
-        elif "ended" in told:
-            self._children[told["ended"]].ended()
+        elif "ended" in message:
+            self._children[message["ended"]].ended()
         else:
-            self._children.pop(told["reaped"]).reaped(told["code"])
+            self._children.pop(message["reaped"]).reaped(message["code"])
 
 
 def _say(channel: socket.socket, message: Mapping[str, object]) -> None:
-    with suppress(OSError):  # the nursery's end is told by the thread that listens to it
+    with suppress(OSError):  # the thread that listens to the fork server reports its end
         channel.sendall(json.dumps(message).encode() + b"\n")

@@ -13,6 +13,8 @@ Lines of JSON go over the socket, in the words of `exchange.embedded.supervisor`
 
 Our own and not multiprocessing's fork server: there is one of those in a process, with one environment, and its
 children can't be waited for before their number is another's.
+
+Why it is so: docs/decisions/007-fork-server.md.
 """
 
 from __future__ import annotations
@@ -51,8 +53,8 @@ COMMON = (
 
 
 def main(channel: socket.socket) -> None:
-    """Serve until the other end of `channel` goes; in a child, become the command that was asked for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who keeps us
+    """Serve until the other end of `channel` goes; in a child, become the command that was requested."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
     load()
     arguments = serve(channel)
     if arguments is not None:
@@ -81,7 +83,7 @@ def serve(channel: socket.socket) -> list[str] | None:
     """None when it is over; the arguments of its command in a child."""
     ours = os.getpid()
     ends: dict[int, int] = {}  # by process id, what is readable when the process has ended
-    asked = b""
+    buffer = b""
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         while True:
@@ -93,7 +95,7 @@ def serve(channel: socket.socket) -> list[str] | None:
                 received = channel.recv(65536)
                 if not received:
                     return None
-                *lines, asked = (asked + received).split(b"\n")  # several may come at once
+                *lines, buffer = (buffer + received).split(b"\n")  # several may come at once
                 for message in map(json.loads, lines):
                     if "reap" in message:
                         _reap(channel, message["reap"], ends.pop(message["reap"]))

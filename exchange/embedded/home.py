@@ -6,7 +6,7 @@
         postgres/ valkey/   their data
         log/                a file for each process
         run/                PostgreSQL's socket, Kafka's port
-        lock                held by whoever runs the services
+        lock                held by the process that runs the services
 
 All of it is for its owner alone (folders 0700, files 0600).
 """
@@ -32,7 +32,7 @@ LONGEST_SOCKET_PATH = 107  # sockaddr_un.sun_path is 108 bytes on Linux, the las
 
 
 class SetupError(Exception):
-    """Something the user can mend, told in one line."""
+    """Something the user can fix, said in one line."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Home:
     def socket_folder(self, file_name: str) -> Path:
         """A folder for the socket `file_name`: `run`, or if that path is too long, one in the temp folder.
 
-        Raises SetupError if that one belongs to somebody else.
+        Raises SetupError if that one belongs to another user.
         """
         folder = self.root / "run"
         if len(os.fsencode(folder / file_name)) <= LONGEST_SOCKET_PATH:

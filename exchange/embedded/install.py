@@ -1,7 +1,7 @@
 """Makes .venv what requirements.lock says; does nothing if it is that already. Called by the Makefile.
 
 Runs with whatever `python3` the machine has, before anything is installed, so: standard library only, and syntax that an old
-Python can read far enough to be told that it is too old.
+Python can read far enough to say that it is too old.
 """
 
 import os

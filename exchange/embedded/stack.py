@@ -9,7 +9,7 @@
 `make up`, the tests, the bench and the fault trials are built on it. The processes are named `postgres`,
 `valkey`, `kafka`, `web`, `stream`, `prices`, `worker`, `stops`, `relay`, `consumers`, `risk`, `beat`, `matcher-GROUP`
 and, where it was asked for, `simulate`. With EXCHANGE_EVENTS=off there are no `kafka`, `relay`, `consumers` and `risk`,
-and events stay in the outbox. It imports no Django: what needs Django runs as a process, forked from a nursery that
+and events stay in the outbox. It imports no Django: what needs Django runs as a process, forked from a server that
 has loaded it.
 """
 
@@ -33,11 +33,11 @@ import psutil
 
 from exchange.base.ports import find_free, is_free, reachable
 from exchange.embedded import fork_server
-from exchange.embedded.fork_client import Nursery
+from exchange.embedded.fork_client import ForkClient
 from exchange.embedded.home import Home, SetupError
 from exchange.embedded.kafka import Kafka
 from exchange.embedded.postgres import Postgres
-from exchange.embedded.supervisor import Keeper, Program, Spawned, launched
+from exchange.embedded.supervisor import Program, Spawned, Supervisor, launched
 from exchange.embedded.valkey import Valkey
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ LEFTOVER_SECONDS = 5.0
 
 
 def free_ports() -> dict[str, str]:
-    """Settings that put our processes on ports nobody uses."""
+    """Settings that put our processes on ports that are free."""
     first = find_free(count=2 + METRICS_OFFSETS[MATCHER] + MOST_MATCHERS)
     names = ("EXCHANGE_HTTP_PORT", "EXCHANGE_WS_PORT", "EXCHANGE_METRICS_PORT")
     return {name: str(first + offset) for offset, name in enumerate(names)}
@@ -88,7 +88,7 @@ def free_ports() -> dict[str, str]:
 class Stack:
     """`given` are settings by variable name; a service whose URL is among them is used, not embedded.
 
-    `report` gets a line for each process that ended unasked. Errors a user can mend are SetupError, from
+    `report` gets a line for each process that ended unasked. Errors a user can fix are SetupError, from
     any method.
     """
 
@@ -103,11 +103,11 @@ class Stack:
         self.groups: list[str] = []
         self._given = dict(given or {})
         self._report = report
-        self._keepers: dict[str, Keeper] = {}
+        self._supervisors: dict[str, Supervisor] = {}
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
         self._kafka: Kafka | None = None
-        self._nursery: Nursery | None = None
+        self._fork_client: ForkClient | None = None
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Stack:
@@ -166,16 +166,16 @@ class Stack:
         if self._valkey is not None:
             self._valkey.wait_ready()
         if self._postgres is not None:
-            self._postgres.wait_ready(lambda: self._keepers["postgres"].restarts < HOPELESS)
+            self._postgres.wait_ready(lambda: self._supervisors["postgres"].restarts < HOPELESS)
             self._postgres.create_database()
         if self._kafka is not None:
-            self._kafka.wait_ready(lambda: self._keepers["kafka"].restarts < HOPELESS)
+            self._kafka.wait_ready(lambda: self._supervisors["kafka"].restarts < HOPELESS)
 
     def prepare(self, progress: Callable[[str], None] = lambda step: None) -> None:
         """Tables, partitions and, in demo mode, the demo; `progress` gets a step's name when it is done."""
         if fork_server.AVAILABLE:
-            self._nursery = Nursery(self._environment(self.env), PROJECT, self.home.log("nursery"))
-            self._nursery.open()
+            self._fork_client = ForkClient(self._environment(self.env), PROJECT, self.home.log("fork_server"))
+            self._fork_client.open()
         log = self.home.log("prepare")
         with log.open("wb") as errors:
             process = subprocess.Popen(
@@ -250,8 +250,8 @@ class Stack:
         deadline = time.monotonic() + seconds
         pause = threading.Event()
         while (state := self._ask_ready()) != "":
-            for name, keeper in self._keepers.items():
-                if keeper.restarts >= HOPELESS:
+            for name, supervisor in self._supervisors.items():
+                if supervisor.restarts >= HOPELESS:
                     raise SetupError(f"{name} ends again and again; see {self.home.log(name)}")
             if time.monotonic() > deadline:
                 raise SetupError(f"not ready after {seconds:g} s ({state}); see {self.home.root / 'log'}")
@@ -264,15 +264,15 @@ class Stack:
             ("worker", "stops", "relay", "consumers", "risk", *(MATCHER + group for group in self.groups)),
         )
         for names in (("simulate",), front, back, ("kafka", "valkey"), ("postgres",)):
-            keepers = [self._keepers.pop(name) for name in names if name in self._keepers]
-            for keeper in keepers:
-                keeper.ask_to_stop()
-            for keeper in keepers:
-                keeper.stop()
-        assert not self._keepers, f"forgotten: {list(self._keepers)}"
-        if self._nursery is not None:
-            self._nursery.close()
-            self._nursery = None
+            supervisors = [self._supervisors.pop(name) for name in names if name in self._supervisors]
+            for supervisor in supervisors:
+                supervisor.ask_to_stop()
+            for supervisor in supervisors:
+                supervisor.stop()
+        assert not self._supervisors, f"forgotten: {list(self._supervisors)}"
+        if self._fork_client is not None:
+            self._fork_client.close()
+            self._fork_client = None
         if self._postgres is not None:
             self.home.clear_socket_folder(self._postgres.sockets)
         if self._lock is not None:
@@ -288,11 +288,11 @@ class Stack:
 
     @property
     def names(self) -> list[str]:
-        return list(self._keepers)
+        return list(self._supervisors)
 
     def pids(self, name: str) -> list[int]:
         """The process's id and its descendants' ids; none while it does not run."""
-        pid = self._keepers[name].pid
+        pid = self._supervisors[name].pid
         if pid is None:
             return []
         try:
@@ -302,18 +302,18 @@ class Stack:
 
     def restarts(self, name: str) -> int:
         """How often it ended unasked."""
-        return self._keepers[name].restarts
+        return self._supervisors[name].restarts
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send its main process a signal. What that ends is started again."""
-        self._keepers[name].signal(number)
+        self._supervisors[name].signal(number)
 
     def stop(self, name: str) -> None:
         """End it as `close` would, until `start`."""
-        self._keepers[name].stop()
+        self._supervisors[name].stop()
 
     def start(self, name: str) -> None:
-        self._keepers[name].start()
+        self._supervisors[name].start()
 
     def superuser(self) -> str:
         """The URL of the embedded PostgreSQL's administrator, for what the application's role may not do."""
@@ -323,20 +323,22 @@ class Stack:
     # Inside
 
     def _run(self, name: str, *arguments: str) -> None:
-        """A `manage.py` command, forked from the nursery where there is one."""
+        """A `manage.py` command, forked from the fork server where there is one."""
         log = self.home.log(name)
-        if self._nursery is None:
+        if self._fork_client is None:
             self._keep(Program(name, [sys.executable, "manage.py", *arguments], PROJECT, log), self.env)
             return
-        self._start(Keeper(Program(name, list(arguments), PROJECT, log), self._nursery.start, self._report))
+        self._start(
+            Supervisor(Program(name, list(arguments), PROJECT, log), self._fork_client.start, self._report)
+        )
 
     def _keep(self, program: Program, settings: Mapping[str, str]) -> None:
         environment = self._environment(settings)
-        self._start(Keeper(program, lambda program: Spawned(program, environment), self._report))
+        self._start(Supervisor(program, lambda program: Spawned(program, environment), self._report))
 
-    def _start(self, keeper: Keeper) -> None:
-        self._keepers[keeper.program.name] = keeper
-        keeper.start()
+    def _start(self, supervisor: Supervisor) -> None:
+        self._supervisors[supervisor.program.name] = supervisor
+        supervisor.start()
 
     def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
         others = {name: value for name, value in os.environ.items() if name not in self.env}

@@ -1,4 +1,4 @@
-"""Keeps one process running: starts it again when it ends, and ends it, with all it started, when told to.
+"""Keeps one process running: starts it again when it ends, and ends it, with all it started, on request.
 
 Our own and not supervisord: that one leaves its children behind when it is killed itself, gives up after a
 number of restarts, does not wait for one program to be ready before the next, and can't leave root the way
@@ -35,7 +35,7 @@ class Program:
     folder: Path
     log: Path
     stop_signal: signal.Signals = signal.SIGTERM
-    orphan_signal: signal.Signals = signal.SIGKILL  # when we are killed, and nobody is left to insist
+    orphan_signal: signal.Signals = signal.SIGKILL  # when we are killed, and no process is left to insist
     stop_seconds: float = 10.0  # then SIGKILL
     uid: int = 0  # to change to; 0 means: as who started us
     before: Callable[[], None] = lambda: None  # runs before each start
@@ -53,7 +53,7 @@ class Running(Protocol):
         """Its exit code, as subprocess has it."""
 
 
-class Keeper:
+class Supervisor:
     """Runs a `Program` until `stop`. `report` gets a line when it ends unasked; `start` raises OSError."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Keeper:
     def start(self) -> None:
         assert self._thread is None, f"{self.program.name} is started already"
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._keep, name=self.program.name, daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name=self.program.name, daemon=True)
         self._thread.start()
 
     def signal(self, number: signal.Signals) -> None:
@@ -103,7 +103,7 @@ class Keeper:
             self._thread.join()
         self._thread = None
 
-    def _keep(self) -> None:
+    def _supervise(self) -> None:
         delay = FIRST_DELAY
         while not self._stopping.is_set():
             started = time.monotonic()

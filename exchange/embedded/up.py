@@ -39,7 +39,7 @@ class Progress:
         self._last = now
 
     def say(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # the exchange outlives whoever read its progress
+        with suppress(BrokenPipeError):  # the exchange outlives the reader of its progress
             print(line, flush=True)
 
 
@@ -122,7 +122,7 @@ def _groups(database: str) -> list[str]:
 
 
 def _given() -> dict[str, str]:
-    """What the environment sets; an embedded database gets the demo unless told otherwise."""
+    """What the environment sets; an embedded database gets the demo unless a variable says otherwise."""
     given = {
         name: value
         for name, value in os.environ.items()

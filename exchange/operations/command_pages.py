@@ -100,24 +100,24 @@ def write(folder: Path) -> None:
 
 def exit_codes(text: str) -> tuple[str, dict[int, str]]:
     """A help text without its sentence on exit codes, and what that says."""
-    told = _EXIT.search(text)
-    if told is None:
+    found = _EXIT.search(text)
+    if found is None:
         return text.strip(), {}
-    parts = _CODE.split(told[1])[1:]
+    parts = _CODE.split(found[1])[1:]
     codes = {
         int(code): says.strip().rstrip(";,.") for code, says in zip(parts[::2], parts[1::2], strict=True)
     }
-    return text[: told.start()].strip(), dict(sorted(codes.items()))
+    return text[: found.start()].strip(), dict(sorted(codes.items()))
 
 
 def _page(name: str) -> Page:
     command = load(name)
     parser = command.create_parser("manage.py", name)
-    summary, told = exit_codes(" ".join(str(command.help).split()))
+    summary, of_help = exit_codes(" ".join(str(command.help).split()))
     document = (sys.modules[type(command).__module__].__doc__ or "").strip()
     head, _, rest = document.partition("\n")
     from_head, of_head = exit_codes(rest.strip())
-    codes = {**USUAL, **of_head, **told}
+    codes = {**USUAL, **of_head, **of_help}
     lines = [f"# {name}", "", summary, ""]
     if from_head:
         lines += _examples(from_head)

@@ -32,7 +32,7 @@ HANDLERS: dict[str, dict[tuple[str, str], str]] = {
     },
 }
 
-# Seconds for which a group collects events: nobody waits for it by the millisecond, and it shares the database.
+# Seconds for which a group collects events: no user waits for it by the millisecond, and it shares the database.
 COLLECT: dict[str, float] = {"notifications": 0.25, "surveillance": 0.25}
 
 # What runs beside a group, in each process that consumes for it: a module with `start` and `stop`.

@@ -1,7 +1,7 @@
 """What an operator does to events that did not get through, or that the cluster has lost.
 
-Each runs in a transaction of its own and tells `audit.logs`. Where something is to be sent that lies behind the relay,
-its floor is lowered; that waits for its batch to end.
+Each runs in a transaction of its own and is recorded in the audit log. Where something that lies behind the relay is to
+be sent, its floor is lowered; that waits for its batch to end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The exchange on one screen: what runs, lags, is restricted or waits for people, and what is wrong with it.
 
-Everything is read from PostgreSQL and Redis as they are, by whoever asks; nothing is written. Each section is a dict
-for JSON, and `problems` says in words what somebody has to do something about.
+Everything is read from PostgreSQL and Redis as they are, by the process that asks; nothing is written. Each section is
+a dict for JSON, and `problems` says in words what an operator has to act on.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Overview:
 
 
 def overview() -> Overview:
-    """Never raises for somebody who is away: that is a problem like others."""
+    """Never raises for a service that is away: that is a problem like others."""
     survey = health.survey()
     found = Overview(timezone.now())
     _processes(found, survey)
@@ -155,7 +155,7 @@ def _audit(found: Overview) -> None:
 
 
 def _people(found: Overview) -> None:
-    """What waits for somebody to decide it: shown, and no fault of the system."""
+    """What waits for a person's decision: shown, and no fault of the system."""
     cases = dict(
         Case.objects.filter(state__in=UNDER_WAY)
         .values_list("severity")
@@ -212,7 +212,7 @@ def _queues(found: Overview) -> None:
 
 
 def _consumers(found: Overview) -> None:
-    """Messages that each group has still to handle; of one that nobody runs nothing is known."""
+    """Messages that each group has still to handle; of one that no process runs nothing is known."""
     try:
         found.sections["consumers"] = lag.read(HANDLERS)
     except redis.RedisError:
@@ -257,8 +257,8 @@ def lines(found: Overview) -> list[str]:
         if here.get(name):
             text.append(f"{name:<12} {_figures(here[name])}")
     for row in here.get("prices") or []:
-        told = f"{row['price']} from {row['source']}, {row['state']}" if row["price"] else "no price"
-        text.append(f"{'price':<12} {row['symbol']}: {told}")
+        price = f"{row['price']} from {row['source']}, {row['state']}" if row["price"] else "no price"
+        text.append(f"{'price':<12} {row['symbol']}: {price}")
     if "partitions" in here:
         missing = here["partitions"]["missing"]
         text.append(f"{'partitions':<12} {'made ahead' if not missing else f'{len(missing)} missing'}")

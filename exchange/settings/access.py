@@ -1,4 +1,4 @@
-"""Who is let into the back office, and when somebody who guesses is kept out for a while."""
+"""Who is let into the back office, and when a user who guesses is kept out for a while."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AUTHENTICATION_BACKENDS = [
 
 AXES_FAILURE_LIMIT = env.exchange_sign_in_failures
 AXES_COOLOFF_TIME = timedelta(minutes=env.exchange_sign_in_cool_off_minutes)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # else anybody could keep anybody out
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # else any user could keep another out
 AXES_USERNAME_FORM_FIELD = "username"  # what Django's backends are called with, though ours is an e-mail
 AXES_USERNAME_CALLABLE = "exchange.platform.members.lockout.username"
 AXES_CLIENT_IP_CALLABLE = "exchange.platform.members.lockout.address"

@@ -61,5 +61,5 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_ACKS_LATE = True
-# Left alone, Celery connects to PostgreSQL anew for each task; `exchange.celery` looks whether the connection is well.
+# Left alone, Celery connects to PostgreSQL again for each task; `exchange.celery` looks whether the connection is well.
 CELERY_DB_REUSE_MAX = sys.maxsize

@@ -23,7 +23,7 @@ class Unexpected(Exception):
 
 
 class Trader:
-    """Signs in when it must. Raises httpx.HTTPError where nobody answers, else `Unexpected`."""
+    """Signs in when it must. Raises httpx.HTTPError where there is no answer, else `Unexpected`."""
 
     def __init__(self, http: httpx.Client, email: str, password: str) -> None:
         self.email = email

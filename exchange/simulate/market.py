@@ -55,7 +55,7 @@ class Terms:
         return -int(-max(self.min_quantity, worth) // self.lot)
 
     def unit(self, ticks: int, base_total: Decimal) -> int:
-        """Lots of a small order of somebody who owns `base_total`."""
+        """Lots of a small order of a trader who owns `base_total`."""
         return max(self.least(ticks), int(base_total / UNITS // self.lot))
 
     def price(self, ticks: int) -> Decimal:

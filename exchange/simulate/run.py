@@ -1,4 +1,4 @@
-"""Who acts when: one market and one trader a turn, at a bounded rate, until told to stop.
+"""Who acts when: one market and one trader a turn, at a bounded rate, until stopped.
 
 A turn is a taker's order, or a maker's look at their quotes: what the price has come near to or left behind
 is cancelled, what is missing is placed. What rests is read from the exchange each time, so nothing here goes
@@ -138,7 +138,7 @@ class Simulation:
         return max(1, len(stale) + len(added))
 
     def _means(self, trader: Trader, terms: Terms, fair: int) -> tuple[dict[str, Decimal], int]:
-        """What the trader has available by asset, and a small order's lots for somebody with that much."""
+        """What the trader has available by asset, and a small order's lots for a trader with that much."""
         balances = trader.balances()
         unit = terms.unit(fair, balances[terms.base][1])
         return {asset: available for asset, (available, _) in balances.items()}, unit

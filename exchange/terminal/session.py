@@ -79,7 +79,7 @@ def _record_sign_out(request: HttpRequest) -> None:
     except Problem:
         return  # nobody was signed in any more
     with transaction.atomic():
-        sign_in_signals.tell("sign_out", user)
+        sign_in_signals.record_action("sign_out", user)
 
 
 def _sign_in(request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""REST: the order book as it is, and as it was minute by minute, for everybody."""
+"""REST: the order book as it is, and as it was minute by minute, without sign-in."""
 
 from __future__ import annotations
 

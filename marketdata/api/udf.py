@@ -29,7 +29,7 @@ RESOLUTION_NAMES = {**{name: name for name in udf_answers.RESOLUTIONS}, "D": "1D
 OF_NO_USE = (
     "currencyCode",
     "unitId",
-)  # sent by the library where a chart was told of several currencies or units
+)  # sent by the library where a chart knows of several currencies or units
 
 _SECONDS = {"type": "integer", "minimum": -9_999_999_999, "maximum": 9_999_999_999}
 SYMBOL = OpenApiParameter(
@@ -203,5 +203,5 @@ def _market(symbol: str) -> Market:
 
 
 def _venue(request: HttpRequest) -> str:
-    """The name of the institution at whose host we are asked; a host that is none of ours is nobody's."""
+    """The name of the institution at whose host we are asked; a host that is none of ours has none."""
     return branding.of_host(request.META.get("HTTP_HOST", "").partition(":")[0]).name

@@ -1,4 +1,4 @@
-"""What TradingView's charting library is told, in the shapes of its Universal Data Feed protocol.
+"""Answers to TradingView's charting library, in the shapes of its Universal Data Feed protocol.
 
 https://www.tradingview.com/charting-library-docs/latest/connecting_data/UDF/ says what each field means.
 Prices and volumes are JSON numbers there; they are written from exact decimals. Intervals without trades have

@@ -10,6 +10,8 @@ names it; `manage.py candles --rebuild` then looks at all of its trades.
 
 A cursor's `checked_at` is a time at which nothing lay beyond it, so that no id older than that (less `SLACK`)
 is ever looked for again. It moves with the cursor, and once an hour for a market without trades.
+
+Why it is so: docs/decisions/028-candles.md.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 A piece has the columns open, high, low, close, volume, quote_volume, trades, first_number, last_number. A
 trade is one (`OF_TRADE`), a minute is one of an hour, and a stored candle is one beside the trades that it
-does not have yet. What comes first and last is told by the numbers of trades and never by their times, which
+does not have yet. What comes first and last is decided by the numbers of trades and never by their times, which
 can go back when a matcher is taken over by a machine with another clock.
 
 Trades are looked for above an id, because they have a partition a day: `SLACK` is how far the clocks of the
 machines that make ids may be apart, with the time that a settlement takes.
+
+Why it is so: docs/decisions/028-candles.md.
 """
 
 from __future__ import annotations

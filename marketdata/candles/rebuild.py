@@ -1,8 +1,8 @@
-"""Makes an instrument's candles anew from its trades, and tells what differed from those that were there.
+"""Makes an instrument's candles again from its trades, and returns what differed from those that were there.
 
 Only what differs is written, in one transaction that holds the instrument's cursor: readers see the old
-candles or the right ones, and nobody counts meanwhile. Trades beyond the cursor are left to `aggregate`, which
-is told to look at all of them. Known limitation: it needs every trade since the first; if some were archived
+candles or the right ones, and no process counts meanwhile. Trades beyond the cursor are left to `aggregate`, which
+is made to look at all of them. Known limitation: it needs every trade since the first; if some were archived
 it refuses, as it would take the candles away with them.
 """
 

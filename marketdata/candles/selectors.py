@@ -77,7 +77,7 @@ def candles(
 def filled(
     symbol: str, interval: Interval, since: datetime | None, until: datetime | None, limit: int
 ) -> list[Candle] | None:
-    """The same without gaps, up to the running interval: where nobody traded, the close before is repeated, and
+    """The same without gaps, up to the running interval: where there was no trade, the close before is repeated, and
     counts towards `limit`. There is nothing before a market's first trade.
     """
     width = WIDTHS[interval]
@@ -102,7 +102,7 @@ def newest(symbol: str, interval: str, count: int) -> tuple[list[Candle], int]:
 
 
 def live_candle(symbol: str, interval: str) -> tuple[Candle | None, int]:
-    """The candle of the running interval, None while nobody has traded in it; and the number of the newest
+    """The candle of the running interval, None while there is no trade in it; and the number of the newest
     trade of the market, which it includes. What has a higher number is not in it.
     """
     found, number = newest(symbol, interval, 1)

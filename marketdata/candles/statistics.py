@@ -46,7 +46,7 @@ _STATISTICS = f"""
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """`open`, `high` and `low` are None if nobody traded in the 24 hours; `last` is the last price ever."""
+    """`open`, `high` and `low` are None if there was no trade in the 24 hours; `last` is the last price ever."""
 
     instrument: int
     symbol: str

@@ -23,7 +23,7 @@ class Source(StrEnum):
 
 
 class Price(models.Model):
-    """As it was told last. While the process that writes it is down, nothing here grows stale by itself."""
+    """As it was published last. While the process that writes it is down, nothing here grows stale by itself."""
 
     instrument = models.OneToOneField(
         "trading.Instrument", on_delete=models.PROTECT, related_name="+", primary_key=True

@@ -1,8 +1,8 @@
-"""One price for each market, from whoever knows it best at the moment.
+"""One price for each market, from the source that knows it best at the moment.
 
-quotes      what a price is, and which ones nobody should believe
+quotes      what a price is, and which ones are refused
 choice      which of a market's sources has the word: pure, time is given
-board       all markets: who said what, what readers have not been told yet; pure as well
+board       all markets: what each source said, what is not published yet; pure as well
 stream      the outside market's stream of trades
 poll        the outside market asked each second, where its stream does not speak
 own         the last trade of our own matchers

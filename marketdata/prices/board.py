@@ -1,4 +1,4 @@
-"""All markets: who said what, and what readers have not been told yet. Pure: the time is given.
+"""All markets: what each source said, and what is not published yet. Pure: the time is given.
 
 Stops follow the source that their instrument names:
 - LAST_TRADE: the last trade of our own, whatever the outside market says.
@@ -6,8 +6,10 @@ Stops follow the source that their instrument names:
   (`stop_price` is None) and they wait: our own trades do not stand in for it, because not to depend on them
   is what MARKET is chosen for.
 
-A change is told at once, but at most each PAUSE seconds and market, the newest then; and each LIFE seconds
+A change is published at once, but at most each PAUSE seconds and market, the newest then; and each LIFE seconds
 in any case, so that readers see life and a Redis that lost everything is filled again.
+
+Why it is so: docs/decisions/029-prices.md.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ class _Line:
     listed: Listed
     choice: Choice
     number: int = 0  # of the last trade
-    told: News | None = None
-    told_at: float = NEVER
+    published: News | None = None
+    published_at: float = NEVER
     saved: View | None = None
 
 
@@ -83,10 +85,10 @@ class Board:
             self._of_group[line.listed.group].append(line)
         self._changed = set(self._lines.values())
 
-    def hear(self, source: Source, market_symbol: str, quote: Quote, now: float) -> None:
+    def record_quote(self, source: Source, market_symbol: str, quote: Quote, now: float) -> None:
         """The outside market's price."""
         for line in self._of_market.get(market_symbol, ()):
-            line.choice.tell(source, quote, now)
+            line.choice.record(source, quote, now)
             self._changed.add(line)
 
     def vouch(self, source: Source, market_symbols: Iterable[str], at: float) -> None:
@@ -126,29 +128,29 @@ class Board:
         ]
 
     def news(self, now: float, everything: bool) -> list[News]:
-        """What is due to be told, among what changed or among all. `told` marks it as done; what is not marked
+        """What is due to be published, among what changed or among all. `mark_published` marks it as done; the rest
         is found again among all.
         """
         lines = list(self._lines.values()) if everything else list(self._changed)
         found = []
         for line in lines:
-            if now - line.told_at < PAUSE:
+            if now - line.published_at < PAUSE:
                 continue
             self._changed.discard(line)
             news = self._look(line, now)
-            if news is not None and (news.differs(line.told) or now - line.told_at >= LIFE):
+            if news is not None and (news.differs(line.published) or now - line.published_at >= LIFE):
                 found.append(news)
         return found
 
-    def told(self, news: Iterable[News], now: float) -> None:
+    def mark_published(self, news: Iterable[News], now: float) -> None:
         for each in news:
             line = self._lines.get(each.listed.id)
             if line is not None:
-                line.told, line.told_at = each, now
+                line.published, line.published_at = each, now
 
     @property
     def waiting(self) -> bool:
-        """Something changed that may not be told yet."""
+        """Something changed that may not be published yet."""
         return bool(self._changed)
 
     def unsaved(self, now: float) -> list[tuple[int, View]]:
@@ -172,14 +174,14 @@ class Board:
         return mine
 
     def _look(self, line: _Line, now: float) -> News | None:
-        """None: there is no price, and none was told."""
+        """None: there is no price, and none was published."""
         view = line.choice.look(now)
-        if view is None and (line.told is None or line.told.view is None):
+        if view is None and (line.published is None or line.published.view is None):
             return None
         if line.listed.by_market:
             quote = view.quote if view is not None and view.source.outside and not view.stale else None
         else:
             quote = line.choice.quote(Source.LAST_TRADE)
         stop_price = None if quote is None else quote.price
-        before = None if line.told is None else line.told.stop_price
+        before = None if line.published is None else line.published.stop_price
         return News(line.listed, view, stop_price, stop_price is not None and stop_price != before)

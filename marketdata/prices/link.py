@@ -1,4 +1,4 @@
-"""How a source's connection is: told to the log when it changes and only then, and to the metrics always.
+"""How a source's connection is: written to the log when it changes and only then, and to the metrics always.
 
 A source that is out of reach (a bank's network may let nothing out) is tried ever less often, up to once a
 minute; chance spreads the tries of many.
@@ -50,7 +50,7 @@ class Link:
         return wait * random.uniform(0.5, 1.0)  # noqa: S311 - to spread, not to hide
 
     def reject(self, what: object) -> None:
-        """It sent something that nobody should believe."""
+        """It sent something that is no price."""
         metrics.rejected_prices.labels(self._source).inc()
         if time.monotonic() - self._complained_at > QUIET:
             self._complained_at = time.monotonic()

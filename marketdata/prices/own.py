@@ -1,9 +1,9 @@
-"""The last trade of our own matchers, from what they tell on `feed:{group}`.
+"""The last trade of our own matchers, from what they publish on `feed:{group}`.
 
 Their messages are chained (`matching.feed`), so a price is vouched for by every message that follows the one
 before it, the empty one of each second too. Where the chain is broken, or begins, the last trades are read
 from PostgreSQL, which has had them before the message was sent. While a group says nothing, its prices grow
-stale: nobody knows whether they are still the last.
+stale: it is not known whether they are still the last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from marketdata.prices.store import Store
 from matching import feed
 from matching.core.scale import trim
 
-SILENCE = 5.0  # seconds after which the subscription is made anew: matchers speak each second
+SILENCE = 5.0  # seconds after which the subscription is made again: matchers speak each second
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class OwnTrades:
         self._loaded.update(instruments)
 
     async def _listen(self, client: redis.asyncio.Redis) -> None:
-        """Returns when nobody has said anything for a while."""
+        """Returns when there was no message for a while."""
         async with client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.psubscribe(redis_keys.FEED_PATTERN)
             heard_at = time.monotonic()

@@ -20,7 +20,7 @@ from exchange.base.times import now_text
 from marketdata.models.prices import Source
 from marketdata.prices.link import Link
 from marketdata.prices.quotes import Gate, Quote, parse
-from marketdata.prices.stream import Tell
+from marketdata.prices.stream import OnQuote
 
 EVERY = 1.0  # seconds
 TIMEOUT = 3.0
@@ -61,9 +61,11 @@ _NOT_AS_AGREED = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
 class Poll:
-    def __init__(self, url: str, wanted: Callable[[], Collection[str]], tell: Tell, jump: Decimal) -> None:
+    def __init__(
+        self, url: str, wanted: Callable[[], Collection[str]], on_quote: OnQuote, jump: Decimal
+    ) -> None:
         self._url = url.rstrip("/") + "/api/v3/ticker/price"
-        self._wanted, self._tell, self._jump = wanted, tell, jump
+        self._wanted, self._on_quote, self._jump = wanted, on_quote, jump
         self._gates: dict[str, Gate] = {}
         self._unknown: dict[str, float] = {}  # until when
         self._link = Link(Source.BINANCE_REST)
@@ -102,7 +104,7 @@ class Poll:
             log.warning("the outside market does not know a symbol", market_symbol=symbol)
 
     async def _ask(self, client: httpx.AsyncClient, symbols: list[str]) -> None:
-        """Tell their prices. Raises if there is not a single one to believe."""
+        """Hand on their prices. Raises if there is not a single valid one."""
         names = msgspec.json.encode(symbols).decode()
         async with (
             asyncio.timeout(TIMEOUT),
@@ -134,14 +136,14 @@ class Poll:
                 ticker = _ticker(row)
                 price = parse(ticker.price)
                 if ticker.symbol not in asked:
-                    raise ValueError(f"nobody asked for {ticker.symbol!r}")
+                    raise ValueError(f"{ticker.symbol!r} was not asked for")
                 gate = self._gates.setdefault(ticker.symbol, Gate(self._jump))
                 if not gate.passes(Decimal(price), now):
                     raise ValueError(f"{ticker.symbol} jumps to {price}")
             except _NOT_AS_AGREED as error:
                 self._link.reject(error)
                 continue
-            self._tell(Source.BINANCE_REST, ticker.symbol, Quote(price, timestamp), now)
+            self._on_quote(Source.BINANCE_REST, ticker.symbol, Quote(price, timestamp), now)
             believed += 1
         return believed
 

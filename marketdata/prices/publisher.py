@@ -1,12 +1,12 @@
-"""Prices for everybody else, in Redis.
+"""Prices for all other processes, in Redis.
 
-`price:{symbol}`  {symbol, price, source, timestamp, stale}; gone KEEP seconds after nobody renewed it
+`price:{symbol}`  {symbol, price, source, timestamp, stale}; gone KEEP seconds after it was last renewed
 `prices`          the same as a message, on each change and once a second
 `stops:price`     hash of symbol → the price that its stops follow; without the symbol while there is none that
-                  may trigger them. It is gone as a whole when nobody renews it: a price of before never
+                  may trigger them. It is gone as a whole when it is not renewed: a price of before never
                   triggers a stop.
 `stops:moved`     set of symbols to be looked at; each symbol once a second, so that none is forgotten for good
-`stops:poked`     there while a check of the stops is on its way; whoever sets it sends the task
+`stops:poked`     there while a check of the stops is on its way; the process that sets it sends the task
                   (for a market without stops none is sent: beat looks each second anyway)
 `prices:alive`    {timestamp, instruments}, gone a few seconds after this process
 
@@ -48,14 +48,15 @@ class Publisher:
         self._circuit = Circuit()
         self._first = True
 
-    async def tell(self, news: Collection[News]) -> tuple[bool, bool]:
+    async def publish(self, news: Collection[News]) -> tuple[bool, bool]:
         """Whether Redis took it, and whether a check of the stops is to be sent."""
         if self._circuit.away():
             return False, False
         pipe = self._redis.pipeline(transaction=False)
         if self._first:
-            # Those of a process before this one: nobody knows the age of its prices.
-            pipe.delete(redis_keys.STOP_PRICES)
+            pipe.delete(
+                redis_keys.STOP_PRICES
+            )  # of a process before this one, the age of whose prices is not known
         for each in news:
             _queue(pipe, each)
         pipe.expire(redis_keys.STOP_PRICES, STOP_PRICES_SECONDS)
@@ -66,7 +67,7 @@ class Publisher:
         try:
             answers = await pipe.execute()
             stops = sum(answers[len(answers) - 2 * len(moved) :])
-            poke = bool(
+            check = bool(
                 stops and await self._redis.set(redis_keys.STOPS_POKED, 1, nx=True, px=POKED_MILLISECONDS)
             )
         except redis.RedisError as error:
@@ -74,7 +75,7 @@ class Publisher:
             return False, False
         self._circuit.works()
         self._first = False
-        return True, poke
+        return True, check
 
     async def beat(self, instruments: int) -> None:
         if self._circuit.away():

@@ -1,4 +1,4 @@
-"""What a price is, and which ones nobody should believe.
+"""What a price is, and which ones are refused.
 
 What comes from outside is text: plain decimals, above zero, below 10^15 and with at most 18 places, as the
 tables have. It is passed on digit by digit, only without zeros at the end; nothing is rounded.

@@ -1,7 +1,7 @@
 """The prices at work: sources, board, Redis and PostgreSQL, in one event loop. Run one.
 
-Redis or PostgreSQL may be away at any time: what could not be told or saved stays on the board, and the
-newest of it is told when they are back. A mistake of our own ends the process, and it is started again.
+Redis or PostgreSQL may be away at any time: what could not be published or saved stays on the board, and the
+newest of it is published when they are back. A mistake of our own ends the process, and it is started again.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Settings:
 
 
 class Service:
-    """`poke` sends the task that checks the stops; it may block, and must not raise."""
+    """`request_check` sends the task that checks the stops; it may block, and must not raise."""
 
-    def __init__(self, settings: Settings, poke: Callable[[], None]) -> None:
-        self._settings, self._poke = settings, poke
+    def __init__(self, settings: Settings, request_check: Callable[[], None]) -> None:
+        self._settings, self._request_check = settings, request_check
         self._changed = asyncio.Event()
         patience = {
             Source.BINANCE_WS: settings.ws_patience,
@@ -75,7 +75,7 @@ class Service:
                 tasks.create_task(self._own.run())
                 if self._settings.rest_url:
                     tasks.create_task(self._poll.run())
-                tasks.create_task(self._tell(tasks))
+                tasks.create_task(self._publish(tasks))
                 tasks.create_task(self._every(SAVE, lambda: self._with_database(self._save)))
                 tasks.create_task(self._every(1.0, self._beat))
         finally:
@@ -85,7 +85,7 @@ class Service:
     # What the sources call
 
     def _hear(self, source: Source, market_symbol: str, quote: Quote, now: float) -> None:
-        self._board.hear(source, market_symbol, quote, now)
+        self._board.record_quote(source, market_symbol, quote, now)
         self._changed.set()
 
     def _uncertain(self) -> list[str]:
@@ -93,8 +93,8 @@ class Service:
 
     # What runs
 
-    async def _tell(self, tasks: asyncio.TaskGroup) -> None:
-        """Tell what changed, as soon as it may be told, and look at everything each SWEEP seconds."""
+    async def _publish(self, tasks: asyncio.TaskGroup) -> None:
+        """Publish what changed, as soon as it may be published, and look at everything each SWEEP seconds."""
         swept_at = 0.0
         while not cancelled():
             if not self._board.waiting:
@@ -109,11 +109,11 @@ class Service:
                 self._board.vouch(Source.BINANCE_WS, self._stream.current, self._stream.alive_at)
             news = self._board.news(now, sweep)
             if news:
-                told, check = await self._publisher.tell(news)
-                if told:
-                    self._board.told(news, now)
+                published, check = await self._publisher.publish(news)
+                if published:
+                    self._board.mark_published(news, now)
                 if check:
-                    tasks.create_task(asyncio.to_thread(self._poke))
+                    tasks.create_task(asyncio.to_thread(self._request_check))
             await asyncio.sleep(GRAIN)
 
     async def _follow_instruments(self, tasks: asyncio.TaskGroup) -> None:

@@ -2,7 +2,7 @@
 changed.
 
 All of it runs on one thread with one connection of its own, so that the event loop never waits. After an
-error the connection is made anew. Trading is read by plain SQL from its read views, because market data does
+error the connection is made again. Trading is read by plain SQL from its read views, because market data does
 not import it.
 """
 

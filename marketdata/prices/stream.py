@@ -6,7 +6,7 @@ missed in between. It is no longer vouched for when the connection ends (trades 
 one), or while a jump of the symbol waits to be believed. Pings and pongs vouch for nothing: a server can
 answer them and have no news. A connection that brings no proper frame for SILENCE seconds is given up.
 
-What is not a proper frame is counted and left out: no JSON, a stream nobody asked for, a wrong type, a price
+What is not a proper frame is counted and left out: no JSON, a stream that was not asked for, a wrong type, a price
 that is none (`quotes.parse`) or that jumps (`quotes.Gate`). Binance ends each connection after 24 hours, and
 allows 1,024 streams on one: 512 symbols.
 """
@@ -33,7 +33,7 @@ STEADY = 10.0  # seconds of life after which the next try comes soon
 OPENING = 5.0
 LARGEST_FRAME = 64 * 1024  # bytes
 
-Tell = Callable[[Source, str, Quote, float], None]
+OnQuote = Callable[[Source, str, Quote, float], None]
 
 
 class _Data(msgspec.Struct):
@@ -52,10 +52,10 @@ _decode = msgspec.json.Decoder(_Frame).decode
 
 
 class Stream:
-    """Tells prices by the outside market's symbols."""
+    """Hands on prices by the outside market's symbols."""
 
-    def __init__(self, url: str, tell: Tell, jump: Decimal, silence: float = SILENCE) -> None:
-        self._url, self._tell, self._jump, self._silence = url.rstrip("/"), tell, jump, silence
+    def __init__(self, url: str, on_quote: OnQuote, jump: Decimal, silence: float = SILENCE) -> None:
+        self._url, self._on_quote, self._jump, self._silence = url.rstrip("/"), on_quote, jump, silence
         self._gates: dict[str, Gate] = {}
         self._link = Link(Source.BINANCE_WS)
         self.current: set[str] = set()  # symbols whose price the open connection vouches for
@@ -110,7 +110,7 @@ class Stream:
         self._link.up()
         if price is not None:
             self.current.add(symbol)
-            self._tell(Source.BINANCE_WS, symbol, Quote(price, now_text()), now)
+            self._on_quote(Source.BINANCE_WS, symbol, Quote(price, now_text()), now)
 
     def _passes(self, symbol: str, price: str, now: float) -> bool:
         return self._gates.setdefault(symbol, Gate(self._jump)).passes(Decimal(price), now)

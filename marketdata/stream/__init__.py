@@ -8,7 +8,7 @@
                       ▼
                     connection ──▶ outlet                          one of each per socket
 
-A process has one Redis subscription and one hub. Nothing is done for a channel that nobody is on. The worker's
+A process has one Redis subscription and one hub. Nothing is done for a channel without clients. The worker's
 messages say what changed; PostgreSQL and `book:{symbol}` say where to begin.
 """
 

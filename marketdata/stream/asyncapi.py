@@ -111,7 +111,7 @@ def _messages(structs: list[Struct]) -> dict[str, Any]:
 
 
 def _schemas(structs: list[Struct]) -> dict[str, Any]:
-    """All fields are told: a message has no others."""
+    """All fields are listed: a message has no others."""
     _, schemas = msgspec.json.schema_components(structs, ref_template=_TEMPLATE)
     for schema in schemas.values():
         if schema.get("type") == "object":

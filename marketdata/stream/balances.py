@@ -1,7 +1,7 @@
-"""`user.balances`: read from PostgreSQL after whatever may have changed them, and told where they did.
+"""`user.balances`: read from PostgreSQL after whatever may have changed them, and sent where they did.
 
-The matcher knows no balances: the database derives them. So everybody concerned by what the feed told in the
-last moment is read in one query. Reads follow one another, so no balance is told after a later one.
+The matcher knows no balances: the database derives them. So all users concerned by what the feed sent in the
+last moment are read in one query. Reads follow one another, so no balance is sent after a later one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class BalanceReader:
     def want(self, channel: BalancesChannel) -> None:
         self._due.add(channel)
         if not self._reads:
-            self._throttle.poke()
+            self._throttle.request()
 
     def _start(self) -> None:
         if self._due and not self._reads:
@@ -58,7 +58,7 @@ class BalanceReader:
                 channel.found(found.get(channel.user, {}))
         self._reads = False
         if self._due:
-            self._throttle.poke()
+            self._throttle.request()
 
 
 class BalancesChannel(Channel):

@@ -1,6 +1,6 @@
-"""Order books: the replica of each that somebody looks at, and the channels that show it.
+"""Order books: the replica of each that has clients, and the channels that show it.
 
-`orderbook.SYM` tells of every batch that changed what is shown, `orderbook.SYM@100ms` of all changes of a tenth
+`orderbook.SYM` sends every batch that changed what is shown, `orderbook.SYM@100ms` of all changes of a tenth
 of a second together. The ticker takes best bid and ask from the same replica.
 
 A book is loaded from `book:{symbol}` in Redis and goes on from there with the group's messages. It is loaded
@@ -89,7 +89,7 @@ class KeptBook:
             reader.book_lost()
         self.load()
 
-    def heard(self) -> None:
+    def snapshot_written(self) -> None:
         """The group's worker has just written its books: a better moment to load, if one is due."""
         if self.replica is None or self.replica.low:
             self.load()
@@ -188,7 +188,7 @@ class BookChannel(Channel):
             self._book = None
 
     def lost(self) -> None:
-        """The book itself is told first, and tells its readers."""
+        """The book itself is called first, and calls its readers."""
 
     def state(self) -> Book:
         view = self._view
@@ -215,7 +215,7 @@ class BookChannel(Channel):
 class ConflatedBookChannel(BookChannel):
     def __init__(self, name: str, market: Market, chain: Chain, books: Books) -> None:
         super().__init__(name, market, chain, books)
-        self._throttle = Throttle(CONFLATED_SECONDS, self._tell)
+        self._throttle = Throttle(CONFLATED_SECONDS, self._publish)
         self._changed_at = ""
 
     def close(self) -> None:
@@ -224,7 +224,7 @@ class ConflatedBookChannel(BookChannel):
 
     def book_changed(self, timestamp: str) -> None:
         self._changed_at = timestamp
-        self._throttle.poke()
+        self._throttle.request()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         super().book_changed(self._changed_at)

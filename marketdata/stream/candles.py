@@ -1,7 +1,7 @@
 """`candles.SYM.INTERVAL`: the newest two candles, the running one as it grows, and each one's final state.
 
 They are read with the number of the newest trade in them; trades with a higher number are added as the feed
-tells them. A candle is closed by the worker's own clock: once a message from after its end has come, no trade
+sends them. A candle is closed by the worker's own clock: once a message from after its end has come, no trade
 of it can follow. (If a clock is set back one can, and the candles are read again.)
 """
 
@@ -21,11 +21,11 @@ from marketdata.stream.loaded import LoadedChannel
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Candle, CandleMessage, Candles, CandlesSnapshot
 from marketdata.stream.tasks import Tasks, Throttle
-from marketdata.stream.trades import Told
+from marketdata.stream.trades import TradeInBatch
 from matching.feed import Batch, TradeNote
 
 SHOWN = 2
-TELL_SECONDS = 0.25
+PUBLISH_SECONDS = 0.25
 LONG_AGO = timedelta(minutes=1)  # no settlement takes as long
 
 
@@ -51,7 +51,7 @@ class Growing:
         self.trades += 1
 
 
-class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], Told]):
+class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], TradeInBatch]):
     snapshot_message = CandlesSnapshot
 
     def __init__(self, name: str, market: Market, interval: Any, tasks: Tasks) -> None:
@@ -62,7 +62,7 @@ class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], Told]):
         self._width = WIDTHS[self._interval]
         self._candles: list[Growing] = []
         self._last = 0  # number of the newest trade in them
-        self._throttle = Throttle(TELL_SECONDS, self._tell)
+        self._throttle = Throttle(PUBLISH_SECONDS, self._publish)
         self._grown = False
         self._timestamp_of_change = ""
 
@@ -93,9 +93,9 @@ class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], Told]):
         ]
 
     def traded(self, note: TradeNote, batch: Batch) -> None:
-        self.take(Told(note, batch))
+        self.take(TradeInBatch(note, batch))
 
-    def apply(self, item: Told) -> None:
+    def apply(self, item: TradeInBatch) -> None:
         note, batch = item
         if note.number <= self._last:
             return
@@ -116,12 +116,12 @@ class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], Told]):
         self._grown = True
 
     def passed(self, batch: Batch) -> None:
-        """All trades of `batch` have been told."""
+        """All trades of `batch` have been handed on."""
         if self._reading is not None or not self._candles:
             return
         if self._grown:
             self._timestamp_of_change = batch.timestamp
-            self._throttle.poke()
+            self._throttle.request()
         if batch.timestamp >= self._candles[-1].end:
             self._close(batch)
 
@@ -135,7 +135,7 @@ class CandlesChannel(LoadedChannel[tuple[list[selectors.Candle], int], Told]):
             self._candles[-1].closed = True
             self.publish(CandleMessage, self._view(self._candles[-1]), batch.timestamp)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         if self._grown:
             self._grown = False
             self.publish(CandleMessage, self._view(self._candles[-1]), self._timestamp_of_change)

@@ -2,9 +2,11 @@
 
 Pure. A message names the sequence before it (`matching.feed`); where that is not the last one seen, something
 is missing, and whatever was kept from the group's messages is worth nothing any more. A higher epoch counts as
-such a break too: the worker before may have settled something that it never told.
+such a break too: the worker before may have settled something that it never published.
 
 The book changes of the last seconds are remembered, because a book that is loaded is a little behind.
+
+Why it is so: docs/decisions/027-chained-feed.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A channel: state that clients follow, told as a SNAPSHOT and contiguous messages after it.
+"""A channel: state that clients follow, sent as a SNAPSHOT and contiguous messages after it.
 
-`sequence` goes up by one with each message and starts again with each `epoch`. Whoever missed something gets
+`sequence` goes up by one with each message and starts again with each `epoch`. A client that missed something gets
 the messages again from a bounded buffer, or a SNAPSHOT. When the state itself can't be trusted (`lost`), the
-channel says nothing until it has been read again, and then starts a new epoch with a SNAPSHOT to everybody.
+channel says nothing until it has been read again, and then starts a new epoch with a SNAPSHOT to all clients.
 
 A message is serialised and framed once, however many are on the channel.
 """
@@ -51,11 +51,11 @@ class Channel(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Somebody is on the channel: begin to keep its state, and `renew` when it is known."""
+        """A client is on the channel: begin to keep its state, and `renew` when it is known."""
 
     @abstractmethod
     def close(self) -> None:
-        """Nobody has been on it for a while: let everything go."""
+        """No client has been on it for a while: let everything go."""
 
     @abstractmethod
     def lost(self) -> None:
@@ -103,7 +103,7 @@ class Channel(ABC):
     # For what keeps the state
 
     def publish(self, kind: type[ChannelMessage], data: Any, timestamp: str) -> None:
-        """The next message. Before the first `renew` nobody is told: the SNAPSHOT will have it."""
+        """The next message. Before the first `renew` no client gets it: the SNAPSHOT will have it."""
         if not self.ready:
             return
         self.sequence += 1
@@ -122,7 +122,7 @@ class Channel(ABC):
         self.ready = False
 
     def renew(self, timestamp: str = "") -> None:
-        """A new epoch: the state is right as it is now, and everybody gets it."""
+        """A new epoch: the state is right as it is now, and all clients get it."""
         self.epoch = f"{_process}-{next(_epochs):x}"
         self.sequence = 0
         self.ready = True

@@ -48,10 +48,10 @@ class Connection:
         else:
             self._wait(wire)
 
-    def tell(self, message: Any) -> None:
-        self.tell_wire(frame(encode(message)))
+    def send(self, message: Any) -> None:
+        self.send_frame(frame(encode(message)))
 
-    def tell_wire(self, wire: bytes) -> None:
+    def send_frame(self, wire: bytes) -> None:
         if self._flowing:
             self._outlet.send(wire)
         else:
@@ -63,7 +63,7 @@ class Connection:
             self.close(TOO_SLOW, f"too slow: what was sent {MOST_SECONDS:g} s ago was not read")
 
     def close(self, code: int, reason: str) -> None:
-        """Say no more; the client is told why, if it still reads."""
+        """Send no more; the client is sent the reason, if it still reads."""
         if not self._closed:
             self._closed, self._flowing = True, False
             self._waiting.clear()

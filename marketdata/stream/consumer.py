@@ -103,12 +103,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
         hub.sign_in(self.connection, member, expires_at)
         ends = expires_at != float("inf")
         until = rfc3339(datetime.fromtimestamp(expires_at, tz=UTC), "auto") if ends else UNSET
-        self.connection.tell(Ack("AUTH", id=_given(message.id), user_id=member.user_id, expires_at=until))
+        self.connection.send(Ack("AUTH", id=_given(message.id), user_id=member.user_id, expires_at=until))
 
     async def subscribe(self, message: Subscribe) -> None:
         names = await self._names(message.channels, message.id)
         if names:
-            self.connection.tell(
+            self.connection.send(
                 Ack("SUBSCRIBE", id=_given(message.id), channels=[str(name) for name in names])
             )
         for name in names:
@@ -123,20 +123,20 @@ class StreamConsumer(AsyncWebsocketConsumer):
                 names.append(str(name))
                 hub.unsubscribe(self.connection, str(name))
         if names:
-            self.connection.tell(Ack("UNSUBSCRIBE", id=_given(message.id), channels=names))
+            self.connection.send(Ack("UNSUBSCRIBE", id=_given(message.id), channels=names))
 
     async def resync(self, message: Resync) -> None:
         for name in await self._names([message.channel], message.id):
-            self.connection.tell(Ack("RESYNC", id=_given(message.id), channels=[str(name)]))
+            self.connection.send(Ack("RESYNC", id=_given(message.id), channels=[str(name)]))
             hub.resync(self.connection, name, message.epoch, message.last_sequence)
 
     async def ping(self, message: Ping) -> None:
-        self.connection.tell(Ack("PING", id=_given(message.id)))
+        self.connection.send(Ack("PING", id=_given(message.id)))
 
     # Inside
 
     async def _names(self, texts: list[str], given: Any) -> list[Name]:
-        """The channels of these that can be had; the client is told of the others."""
+        """The channels of these that can be had; the client gets an error for each of the others."""
         names: dict[str, Name] = {}
         for text in texts:
             try:
@@ -169,18 +169,18 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     def _refuse(self, problem: Problem, given: Any, channel: str | None = None) -> None:
         on = UNSET if channel is None else channel
-        self.connection.tell(Error(problem.code, problem.detail, on, _given(given)))
+        self.connection.send(Error(problem.code, problem.detail, on, _given(given)))
 
     def _too_fast(self) -> None:
         """Say so once, and end it with who goes on."""
         if self.rate.refused == 1:
             detail = f"More than {MESSAGES_A_SECOND} messages a second: what is above is not read."
-            self.connection.tell(Error("rate_limited", detail))
+            self.connection.send(Error("rate_limited", detail))
         elif self.rate.refused == TOLERATED:
             self._end("rate_limited", "Too many messages.")
 
     def _end(self, code: str, detail: str) -> None:
-        self.connection.tell(Error(code, detail))
+        self.connection.send(Error(code, detail))
         self.connection.close(TOO_MANY, detail)
 
 

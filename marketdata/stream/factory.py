@@ -1,4 +1,4 @@
-"""Makes a channel of any name and lets the feed know what it is to be told."""
+"""Makes a channel of any name and registers it for what it reads of the feed."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Factory:
         """The market must have been found; `user` is empty for public channels."""
         if user:
             channel = self._private(name, user)
-            if name.kind != "user.notifications":  # no matcher tells it anything
+            if name.kind != "user.notifications":  # no matcher sends it anything
                 self._routes.losers[None].add(channel)
         else:
             market = self._markets.get(name.symbol)
-            assert market is not None, "nobody asks for a channel before its market was found"
+            assert market is not None, "a channel is made after its market was found"
             channel = self._public(name, market)
             self._routes.losers[market.group].add(channel)
         return channel

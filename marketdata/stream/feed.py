@@ -1,7 +1,7 @@
-"""The one Redis subscription of the process, and who is told what.
+"""The one Redis subscription of the process, and which channels get what of it.
 
 Each group's messages are checked link by link (`chain`). Where one is missing, whatever is kept from that
-group is loaded anew and its clients get a new epoch. So it does not matter how a message was lost: Redis or the
+group is loaded again and its clients get a new epoch. So it does not matter how a message was lost: Redis or the
 worker restarted, a connection broken, a process held up.
 
 A market that moves to another group breaks the chains of both: `broken` is called, to look for that.
@@ -108,7 +108,7 @@ class Feed:
             self._routes.deliver(batch)
         if batch.previous == batch.sequence:
             for book in self._routes.books.of_group(batch.group):
-                book.heard()
+                book.snapshot_written()
 
     def _told(self, channel: str, data: bytes) -> None:
         """What is not of a matcher."""
@@ -123,9 +123,9 @@ class Feed:
                 for ticker in routes.tickers.get(price.symbol, ()):
                     ticker.priced(price)
             case redis_keys.NOTIFICATIONS if routes.notifications:
-                told = notifications.decode(data)
-                for channel_of_user in routes.notifications.get(told.user_id, ()):
-                    channel_of_user.told(told.note)
+                decoded = notifications.decode(data)
+                for channel_of_user in routes.notifications.get(decoded.user_id, ()):
+                    channel_of_user.notified(decoded.note)
             case redis_keys.USERS:
                 for user in decode_users(data):
                     for balances in routes.balances.get(user, ()):

@@ -1,4 +1,4 @@
-"""The centre of a stream process: all its connections, the channels somebody is on, the heartbeat.
+"""The centre of a stream process: all its connections, the channels that have clients, the heartbeat.
 
 A channel is made when the first client wants it and stays for a while after the last has left, so that one who
 comes back can go on where it was.
@@ -94,7 +94,7 @@ class Hub:
             self.unsubscribe(connection, name)
 
     def subscribe(self, connection: Connection, name: Name) -> None:
-        """The market must be known, and for a user's channel somebody signed in."""
+        """The market must be known, and for a user's channel a user must have signed in."""
         if str(name) not in connection.channels:
             channel = connection.channels[str(name)] = self._channel(name, connection)
             channel.join(connection)
@@ -127,7 +127,7 @@ class Hub:
         for key, known in list(self._channels.items()):
             if known is channel:
                 del self._channels[key]
-                self._routes.forget(channel)
+                self._routes.remove(channel)
                 channel.close()
 
     # Life
@@ -140,7 +140,7 @@ class Hub:
             group.create_task(self._tasks.failure())
 
     def close(self) -> None:
-        """The process ends: tell everybody."""
+        """The process ends: close all connections."""
         for connection in list(self._connections):
             connection.close(GOING_AWAY, "the server stops; connect again")
 
@@ -160,12 +160,12 @@ class Hub:
         stale = sorted(market.symbol for market in self.markets.all() if self._feed.silent(market.group, now))
         wire = frame(encode(Heartbeat(self._counter, now_text(), stale)))
         for connection in list(self._connections):
-            connection.tell_wire(wire)
+            connection.send_frame(wire)
             connection.check(now)
             if connection.member is not None and time.time() >= connection.expires_at:
                 by_key = connection.member.key_id
                 self._sign_out(connection)
-                connection.tell(
+                connection.send(
                     Error("key_expired", "This API key has expired.")
                     if by_key
                     else Error("token_expired", "The access token has ended: send AUTH with a new one.")
@@ -196,7 +196,7 @@ class Hub:
             member = connection.member
             if use in refused and member is not None and member.key_id == use.key_id:
                 self._sign_out(connection)
-                connection.tell(Error(refused[use].code, refused[use].detail))
+                connection.send(Error(refused[use].code, refused[use].detail))
 
     def _look_for_moves(self) -> None:
         self._tasks.start(self._follow_markets(at_once=True))
@@ -210,12 +210,12 @@ class Hub:
             self._begin_again(moved)
 
     def _begin_again(self, symbols: set[str]) -> None:
-        """The channels of markets that are in another group now; whoever is on them gets a new epoch there."""
+        """The channels of markets that are in another group now; their clients get a new epoch there."""
         log.info("markets have moved to other groups", symbols=sorted(symbols))
         old = {key: channel for key, channel in self._channels.items() if key[0].symbol in symbols}
         for key, channel in old.items():  # all first, so that no book of theirs is kept
             del self._channels[key]
-            self._routes.forget(channel)
+            self._routes.remove(channel)
             channel.close()
         for (name, user), channel in old.items():
             if channel.subscribers:

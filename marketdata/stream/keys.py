@@ -48,7 +48,7 @@ def refused(uses: Iterable[Use]) -> dict[Use, Problem]:
         try:
             if key is None:
                 raise signed_requests.refusal(401, "unknown_key", "There is no API key with this id.")
-            signed_requests.standing(key, use.address)
+            signed_requests.active_member(key, use.address)
         except Problem as problem:
             found[use] = problem
     return found

@@ -1,7 +1,7 @@
 """Channels whose state is read from PostgreSQL once and kept by the feed from there on.
 
 What the feed says while the state is being read is put aside. Each item knows if a state that was read includes
-it already, so nothing is missed and nothing is told twice.
+it already, so nothing is missed and nothing is sent twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`user.notifications`: what a user is told, as it happens.
+"""`user.notifications`: a user's notifications, as they come.
 
 The last ones come from PostgreSQL, those after it from Redis; a notification has an id, so one that comes by
-both ways is told once.
+both ways is sent once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class NotificationsChannel(LoadedChannel[list[Note], Note]):
     def adopt(self, found: list[Note]) -> None:
         self._notes = deque((_shown(note) for note in reversed(found)), maxlen=SHOWN)
 
-    def told(self, note: Note) -> None:
+    def notified(self, note: Note) -> None:
         self.take(note)
 
     def apply(self, item: Note) -> None:

@@ -2,7 +2,7 @@
 together afterwards, straight to the socket: no task, no queue and no timer in the normal case.
 
 When the socket takes no more, the outlet is not `ready`: the rest waits in the transport, `paused` is called,
-and `drained` once all of it is gone. Whoever has more to say keeps it until then.
+and `drained` once all of it is gone. A connection that has more to send keeps it until then.
 """
 
 from __future__ import annotations

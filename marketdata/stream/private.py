@@ -24,7 +24,7 @@ from marketdata.stream.messages import (
 )
 from marketdata.stream.queries import Positions
 from marketdata.stream.tasks import Tasks
-from marketdata.stream.trades import Told
+from marketdata.stream.trades import TradeInBatch
 from matching.core.scale import trim
 from matching.feed import Batch, OrderNote, TradeNote
 from matching.order_status import CLOSED
@@ -92,7 +92,7 @@ class OrdersChannel(LoadedChannel[tuple[Positions, list[UserOrder]], Noted]):
         return Orders(list(self._orders.values()))
 
 
-class UserTradesChannel(LoadedChannel[tuple[Positions, list[UserTrade]], Told]):
+class UserTradesChannel(LoadedChannel[tuple[Positions, list[UserTrade]], TradeInBatch]):
     snapshot_message = UserTradesSnapshot
     private = True
 
@@ -111,9 +111,9 @@ class UserTradesChannel(LoadedChannel[tuple[Positions, list[UserTrade]], Told]):
         self._trades = deque(trades, maxlen=SHOWN)
 
     def traded(self, note: TradeNote, batch: Batch) -> None:
-        self.take(Told(note, batch))
+        self.take(TradeInBatch(note, batch))
 
-    def apply(self, item: Told) -> None:
+    def apply(self, item: TradeInBatch) -> None:
         note, batch = item
         if batch.sequence <= self._positions.get(batch.group, -1):
             return

@@ -4,12 +4,14 @@ Pure: no clock, no I/O. A `Replica` follows the matcher's book as deep as it is 
 who has followed all its messages has: the best DEPTH levels a side.
 
 The client's rule: set the levels of a message, remove those of quantity zero, then keep the best DEPTH a side
-and forget the rest. So `View.advance` tells of levels that changed or came (back) into view, and of those that
+and forget the rest. So `View.advance` gives the levels that changed or came (back) into view, and of those that
 are gone; those that only fell out of view are not mentioned, the client drops them by itself.
 
 A side may be known only down to some level, because a snapshot is cut there. What is worse is unknown and
 ignored; once a side has less than DEPTH levels left that way it is `short`, and no view may be made of it until
 the book has been loaded again.
+
+Why it is so: docs/decisions/027-chained-feed.md.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Side:
     __slots__ = ("edge", "levels", "ranks", "sign")
 
     def __init__(self, sign: int, levels: Iterable[tuple[int, int]], cut: bool) -> None:
-        """`levels` are (ticks, lots); `cut`: there may be worse ones that were not told."""
+        """`levels` are (ticks, lots); `cut`: there may be worse ones that were left out."""
         self.sign = sign
         self.levels = {sign * ticks: lots for ticks, lots in levels}
         self.ranks = sorted(self.levels)
@@ -107,7 +109,7 @@ class ViewSide:
         self.levels: dict[int, Level] = {}  # by rank, best first
 
     def advance(self, side: Side) -> list[Level]:
-        """Show `side` from now on; what a client must be told for that."""
+        """Show `side` from now on; what must be sent to a client for that."""
         scale, sign, known, before = self._scale, side.sign, side.levels, self._lots
         lots = {rank: known[rank] for rank in side.ranks[:DEPTH]}
         if lots == before:
@@ -137,7 +139,7 @@ class View:
         self._asks = ViewSide(scale)
 
     def advance(self, replica: Replica) -> tuple[list[Level], list[Level]]:
-        """What a client must be told of bids and of asks to have what `replica` has; both may be empty."""
+        """What must be sent to a client of bids and of asks to have what `replica` has; both may be empty."""
         return self._bids.advance(replica.bids), self._asks.advance(replica.asks)
 
     @property

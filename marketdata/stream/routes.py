@@ -21,7 +21,7 @@ class TradeReader(Protocol):
 
 class TimeReader(Protocol):
     def passed(self, batch: Batch) -> None:
-        """The group's worker is past the time of `batch`, whose trades have been told."""
+        """The group's worker is past the time of `batch`, whose trades have been handed on."""
 
 
 class OrderReader(Protocol):
@@ -70,7 +70,7 @@ class Routes:
             channel.lost()
 
     def resume(self) -> None:
-        """The subscription begins, at first or again: what has no chain to tell if something was missed is read
+        """The subscription begins, at first or again: what has no chain to show if something was missed is read
         again.
         """
         for ticker in _all(self.tickers):
@@ -85,7 +85,7 @@ class Routes:
         for ticker in _all(self.tickers):
             ticker.second()
 
-    def forget(self, channel: Channel) -> None:
+    def remove(self, channel: Channel) -> None:
         """It reads no more."""
         tables: tuple[dict[Any, set[Any]], ...] = (
             self.trades,

@@ -105,7 +105,7 @@ class FeedProtocol(WebSocketProtocol):
 
 
 class FeedServer(Server):
-    """Sockets get an outlet; `before_stop` is called when the process is told to end."""
+    """Sockets get an outlet; `before_stop` is called when the process is asked to end."""
 
     def __init__(self, *args: Any, before_stop: Callable[[], None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Tasks that nobody waits for: kept alive, cancelled together, and never failing in silence."""
+"""Tasks that run in the background: kept alive, cancelled together, and never failing in silence."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Tasks:
 
 
 class Throttle:
-    """Runs `action` when poked: at once if the last time was `seconds` ago, else as soon as that is so."""
+    """Runs `action` when requested: at once if the last time was `seconds` ago, else as soon as that is so."""
 
     def __init__(self, seconds: float, action: Callable[[], None]) -> None:
         self._seconds = seconds
@@ -47,7 +47,7 @@ class Throttle:
         self._last = float("-inf")
         self._handle: asyncio.TimerHandle | None = None
 
-    def poke(self) -> None:
+    def request(self) -> None:
         if self._handle is None:
             loop = asyncio.get_running_loop()
             if loop.time() >= self._last + self._seconds:

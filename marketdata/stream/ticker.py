@@ -28,7 +28,7 @@ from marketdata.tickers import announce
 from marketdata.tickers.announce import Note
 from matching.feed import Batch, TradeNote
 
-TELL_SECONDS = 0.25
+PUBLISH_SECONDS = 0.25
 PATIENCE_SECONDS = 5.0  # a price is published each second, changed or not
 CENT = Decimal("0.01")
 
@@ -62,7 +62,7 @@ class TickerChannel(Channel):
         self._price_until = 0.0
         self._last: tuple[int, str] = (0, "")  # number and price of the newest trade from the feed
         self._told: Ticker | None = None
-        self._throttle = Throttle(TELL_SECONDS, self._tell)
+        self._throttle = Throttle(PUBLISH_SECONDS, self._publish)
 
     def open(self) -> None:
         self._book = self._books.join(self._market, self._chain, self)
@@ -114,31 +114,31 @@ class TickerChannel(Channel):
         """The last 24 hours."""
         if (note.last_number, note.timestamp) >= (self._note.last_number, self._note.timestamp):
             self._note = note
-            self._throttle.poke()
+            self._throttle.request()
 
     def priced(self, price: Price) -> None:
         """The outside market's price."""
         self._price = price
         self._price_until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-        self._throttle.poke()
+        self._throttle.request()
 
     def traded(self, note: TradeNote, batch: Batch) -> None:
         if note.number > self._last[0]:
             self._last = (note.number, note.price)
-            self._throttle.poke()
+            self._throttle.request()
 
     def book_loaded(self, timestamp: str) -> None:
-        self._throttle.poke()
+        self._throttle.request()
 
     def book_changed(self, timestamp: str) -> None:
-        self._throttle.poke()
+        self._throttle.request()
 
     def book_lost(self) -> None:
-        self._throttle.poke()
+        self._throttle.request()
 
     def second(self) -> None:
-        """A second has passed: what nobody renewed may have become stale."""
-        self._throttle.poke()
+        """A second has passed: what was not renewed may have become stale."""
+        self._throttle.request()
 
     # Inside
 
@@ -155,7 +155,7 @@ class TickerChannel(Channel):
         self.renew()
         self._told = self.state()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         if not self.ready:
             return
         now = self.state()

@@ -18,12 +18,12 @@ from matching.feed import Batch, TradeNote
 SHOWN = 50
 
 
-class Told(NamedTuple):
+class TradeInBatch(NamedTuple):
     note: TradeNote
     batch: Batch
 
 
-class TradesChannel(LoadedChannel[list[PublicTrade], Told]):
+class TradesChannel(LoadedChannel[list[PublicTrade], TradeInBatch]):
     snapshot_message = TradesSnapshot
 
     def __init__(self, name: str, market: Market, tasks: Tasks) -> None:
@@ -39,7 +39,7 @@ class TradesChannel(LoadedChannel[list[PublicTrade], Told]):
         self._trades = deque(found, maxlen=SHOWN)
         self._last = found[-1].number if found else 0
 
-    def apply(self, item: Told) -> None:
+    def apply(self, item: TradeInBatch) -> None:
         note = item.note
         if note.number <= self._last:
             return
@@ -60,7 +60,7 @@ class TradesChannel(LoadedChannel[list[PublicTrade], Told]):
         self.publish(TradeMessage, trade, item.batch.timestamp)
 
     def traded(self, note: TradeNote, batch: Batch) -> None:
-        self.take(Told(note, batch))
+        self.take(TradeInBatch(note, batch))
 
     def state(self) -> Trades:
         return Trades(self._market.symbol, list(self._trades))

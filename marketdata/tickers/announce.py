@@ -1,8 +1,8 @@
-"""Tells the stream processes the last 24 hours of each market, by Redis, after trades were counted.
+"""Announces the last 24 hours of each market to the stream processes, by Redis, after trades were counted.
 
 `ticker:{symbol}` holds them as JSON (`Note`); the channel `tickers` gets the same where it changed. Every ten
 seconds all are written, as trades leave the 24 hours by themselves and Redis may have been emptied. Two who
-announce at once may leave the older note for that long: `last_number` tells which is newer.
+announce at once may leave the older note for that long: `last_number` says which is newer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def key(symbol: str) -> str:
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What Redis holds. `open`, `high` and `low` are null if nobody traded, `last` is the last price ever."""
+    """What Redis holds. `open`, `high` and `low` are null if there was no trade, `last` is the last price ever."""
 
     symbol: str
     open: str | None
@@ -45,10 +45,10 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Announcer:
-    """Remembers what the channel was told."""
+    """Remembers what was published on the channel."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Note] = {}
+        self._published: dict[str, Note] = {}
         self._refreshed: datetime | None = None
         self._circuit = Circuit()
 
@@ -78,11 +78,11 @@ class Announcer:
         for note in notes:
             body = _encode(note)
             pipe.set(key(note.symbol), body)
-            told = self._told.get(note.symbol)
-            if told is None or msgspec.structs.replace(told, timestamp=note.timestamp) != note:
+            last = self._published.get(note.symbol)
+            if last is None or msgspec.structs.replace(last, timestamp=note.timestamp) != note:
                 pipe.publish(CHANNEL, body)
         pipe.execute()
-        self._told |= {note.symbol: note for note in notes}
+        self._published |= {note.symbol: note for note in notes}
 
 
 def _note(of: Statistics, now: datetime) -> Note:

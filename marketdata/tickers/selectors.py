@@ -100,7 +100,7 @@ def _views() -> dict[str, TickerView]:
 
 
 def _from_redis(known: list[Market]) -> tuple[dict[int, Top] | None, dict[int, Price]]:
-    """Best prices and reference prices; None and nothing without Redis, or before a matcher told them."""
+    """Best prices and reference prices; None and nothing without Redis, or before a matcher published them."""
     if not known or _circuit.away():
         return None, {}
     pipe = client().pipeline(transaction=False)

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from matching.core.types import Side
-from matching.recorded.recording import SIDES, Aggressor, Row, Standing, Venue, steps
+from matching.recorded.recording import SIDES, Aggressor, RestingOrder, Row, Venue, steps
 
 
 class Incoming(NamedTuple):
@@ -28,16 +28,16 @@ class Incoming(NamedTuple):
     side: Side
     limit: int
     fills: frozenset[str]
-    last: Standing | None  # None: it rests, so it passed all within its limit
+    last: RestingOrder | None  # None: it rests, so it passed all within its limit
 
-    def passed(self, other: Standing) -> bool:
+    def passed(self, other: RestingOrder) -> bool:
         """Whether the other would have been filled before it, and was not."""
         if other.side is self.side or other.order in self.fills or not self._within(other.price, self.limit):
             return False
         if self.last is None:
             return True
         if other.price == self.last.price:
-            return other.place < self.last.place
+            return other.priority < self.last.priority
         return self._within(other.price, self.last.price)
 
     def _within(self, price: int, limit: int) -> bool:
@@ -68,18 +68,18 @@ class Hindsight:
                 incoming.extend(_aggressor(step, venue))
                 venue.trade(step)
                 continue
-            standing = venue.standing.get(step.order)
-            if step.action == "C" and standing is not None:
-                self._cancelled(standing, incoming)
+            resting = venue.resting.get(step.order)
+            if step.action == "C" and resting is not None:
+                self._cancelled(resting, incoming)
             elif step.action in "AM":
                 incoming.append(Incoming(step.order, SIDES[step.side], step.price, frozenset(), None))
             venue.follow(step)
 
-    def _cancelled(self, standing: Standing, incoming: list[Incoming]) -> None:
+    def _cancelled(self, resting: RestingOrder, incoming: list[Incoming]) -> None:
         for other in incoming:
-            if other.passed(standing):
-                self.self_matched.add(standing.order)
-                self._join(standing.order, other.order)
+            if other.passed(resting):
+                self.self_matched.add(resting.order)
+                self._join(resting.order, other.order)
                 return
 
     def _join(self, one: str, other: str) -> None:
@@ -89,8 +89,8 @@ class Hindsight:
 
 
 def _aggressor(aggressor: Aggressor, venue: Venue) -> list[Incoming]:
-    """Nothing if it cannot be told how far it got."""
-    last = venue.standing.get(aggressor.fills[-1].maker) if aggressor.fills else None
+    """Nothing if it is not known how far it got."""
+    last = venue.resting.get(aggressor.fills[-1].maker) if aggressor.fills else None
     if aggressor.left is not None:
         last = None
     elif last is None:

@@ -7,7 +7,7 @@ Layout. A row is one message part of the venue (`COLUMNS`): A add, C cancel, M m
 aggressor), F fill (a resting order that the T before it hit). Rows up to one with flag 128 are one
 event; a side of N marks an auction. T rows of one order that follow each other (at several prices),
 with their F rows, are one `Aggressor`. If it rested before and was amended into the market, F rows of
-its own tell its other half of the trade; they are no fills of a resting order. What is left of it and
+its own show its other half of the trade; they are no fills of a resting order. What is left of it and
 rests is shown by an A row, or an M row if it rested before, later in the event. C and M rows also show
 what the fills before them did.
 
@@ -72,7 +72,7 @@ class Aggressor:
 
     @property
     def limit(self) -> int:
-        """Its limit price, as far as the recording tells."""
+        """Its limit price, as far as the recording shows."""
         return self.worst if self.left is None else self.left.price
 
 
@@ -163,14 +163,14 @@ def _aggressor(rows: list[Row], following: list[Row]) -> Aggressor:
 
 
 @dataclass
-class Standing:
-    """An order in the market; of two at one price the one with the lower `place` is first."""
+class RestingOrder:
+    """An order in the market; of two at one price the one with the lower `priority` is first."""
 
     order: str
     side: Side
     price: int
     size: int
-    place: int
+    priority: int
 
 
 class Venue:
@@ -181,15 +181,15 @@ class Venue:
     """
 
     def __init__(self) -> None:
-        self.standing: dict[str, Standing] = {}
+        self.resting: dict[str, RestingOrder] = {}
         self.icebergs: set[str] = set()
-        self._places = 0
+        self._priorities = 0
 
     def follow(self, row: Row) -> None:
-        """Any row but those of an `Aggressor`. Only a lower size at the same price keeps its place."""
-        old = self.standing.get(row.order)
+        """Any row but those of an `Aggressor`. Only a lower size at the same price keeps its priority."""
+        old = self.resting.get(row.order)
         if row.action == "C":
-            self.standing.pop(row.order, None)
+            self.resting.pop(row.order, None)
         elif row.action == "F":
             self._fill(row.order, row.size)
         elif row.action == "T":
@@ -202,30 +202,32 @@ class Venue:
             self._append(row)
 
     def trade(self, aggressor: Aggressor) -> None:
-        """Take its fills off, and put what is left of it in its place."""
+        """Take its fills off, and put what is left of it at the back of its price."""
         for fill in aggressor.fills:
             self._fill(fill.maker, fill.size)
-        self.standing.pop(aggressor.order, None)
+        self.resting.pop(aggressor.order, None)
         if aggressor.left is not None:
             self._append(aggressor.left)
 
     def _fill(self, order: str, size: int) -> None:
-        standing = self.standing.get(order)
-        if standing is None:
+        resting = self.resting.get(order)
+        if resting is None:
             return
-        standing.size -= size
-        if standing.size < 0:
+        resting.size -= size
+        if resting.size < 0:
             self.icebergs.add(order)
-        if standing.size <= 0:
-            del self.standing[order]
+        if resting.size <= 0:
+            del self.resting[order]
 
     def _append(self, row: Row) -> None:
-        """Put the order at the back of its price, out of any place that it had."""
-        self.standing.pop(row.order, None)
-        self._places += 1
-        self.standing[row.order] = Standing(row.order, SIDES[row.side], row.price, row.size, self._places)
+        """Put the order at the back of its price, without any priority that it had."""
+        self.resting.pop(row.order, None)
+        self._priorities += 1
+        self.resting[row.order] = RestingOrder(
+            row.order, SIDES[row.side], row.price, row.size, self._priorities
+        )
 
-    def side(self, side: Side) -> list[Standing]:
+    def side(self, side: Side) -> list[RestingOrder]:
         """Best price first, and by priority within a price."""
-        standing = [order for order in self.standing.values() if order.side is side]
-        return sorted(standing, key=lambda order: -order.price if side is Side.BUY else order.price)
+        resting = [order for order in self.resting.values() if order.side is side]
+        return sorted(resting, key=lambda order: -order.price if side is Side.BUY else order.price)

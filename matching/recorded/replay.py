@@ -15,7 +15,7 @@ How rows become commands.
 - Orders of one owner (see `hindsight.py`) have one user, and the incoming one cancels what it meets of
   its own, as the venue's do: the core's self-trade prevention has to find by itself which those are.
 
-What the venue shows is kept beside our book. After a difference our book is loaded anew from it, so that
+What the venue shows is kept beside our book. After a difference our book is loaded again from it, so that
 each aggressor is judged on its own. From time to time, and at the end, both are compared as a whole.
 
 Known limitation. Only limit orders are sent: whether an aggressor was a market order or a triggered stop
@@ -40,7 +40,7 @@ INSTRUMENT = 1
 COMPARE_BOOKS_EVERY = 500  # events
 
 
-class Kind(StrEnum):
+class Comparison(StrEnum):
     """How an aggressor's fills compare."""
 
     EXACT = "exact"
@@ -50,10 +50,10 @@ class Kind(StrEnum):
 
 
 EXPLANATIONS = {
-    Kind.EXACT: "the same resting orders in the same order, at the same prices, for the same lots",
-    Kind.ICEBERG: "one of the orders filled had more than it showed, which nobody outside can know",
-    Kind.LISTED_OTHERWISE: "the same orders, prices and lots; the venue lists an order after later ones",
-    Kind.UNEXPLAINED: "the recording does not say why",
+    Comparison.EXACT: "the same resting orders in the same order, at the same prices, for the same lots",
+    Comparison.ICEBERG: "one of the orders filled had more than it showed, which nobody outside can know",
+    Comparison.LISTED_OTHERWISE: "the same orders, prices and lots; the venue lists an order after later ones",
+    Comparison.UNEXPLAINED: "the recording does not say why",
 }
 
 
@@ -62,7 +62,7 @@ class Difference(NamedTuple):
 
     sequence: int
     order: OrderId
-    kind: Kind
+    kind: Comparison
     ours: list[Fill]
     theirs: list[Fill]
 
@@ -73,7 +73,7 @@ class Report:
     events: int = 0
     commands: int = 0  # without those that load a book
     auction_fills: int = 0
-    aggressors: Counter[Kind] = field(default_factory=Counter)
+    aggressors: Counter[Comparison] = field(default_factory=Counter)
     fills: int = 0
     fills_alike: int = 0
     self_matched_there: set[OrderId] = field(default_factory=set)
@@ -89,16 +89,16 @@ class Report:
 
     @property
     def share_without_icebergs(self) -> float:
-        return self._share_of(self.aggressors.total() - self.aggressors[Kind.ICEBERG])
+        return self._share_of(self.aggressors.total() - self.aggressors[Comparison.ICEBERG])
 
     @property
     def passed(self) -> bool:
         """Over 99 % exact with icebergs set apart, nothing unexplained, and the books always alike."""
         alike = self.books_alike == self.books_compared and self.self_matched_here == self.self_matched_there
-        return self.share_without_icebergs > 0.99 and not self.aggressors[Kind.UNEXPLAINED] and alike
+        return self.share_without_icebergs > 0.99 and not self.aggressors[Comparison.UNEXPLAINED] and alike
 
     def _share_of(self, aggressors: int) -> float:
-        return self.aggressors[Kind.EXACT] / aggressors if aggressors else 0.0
+        return self.aggressors[Comparison.EXACT] / aggressors if aggressors else 0.0
 
 
 class Replay:
@@ -160,14 +160,14 @@ class Replay:
         self._engine = Engine()
         self._book = self._engine.add(INSTRUMENT)
         self._open = True
-        for order in self._venue.standing.values():
+        for order in self._venue.resting.values():
             self._apply(self._place(order.order, order.side, order.price, order.size))
 
     # -- continuous trading
 
     def _follow(self, row: Row) -> None:
         """A row of its own: a command, unless it only shows what the fills before it did."""
-        old = self._venue.standing.get(row.order)
+        old = self._venue.resting.get(row.order)
         before = None if old is None else (old.price, old.size)
         self._venue.follow(row)
         if row.action == "C":
@@ -182,7 +182,7 @@ class Replay:
             command = self._place(row.order, SIDES[row.side], row.price, row.size)
         ours = _fills(self._send(command))
         if ours:
-            self._differs(Difference(row.sequence, row.order, Kind.UNEXPLAINED, ours, []))
+            self._differs(Difference(row.sequence, row.order, Comparison.UNEXPLAINED, ours, []))
 
     def _aggress(self, aggressor: Aggressor) -> None:
         """Send what the aggressor asked for, and compare what it got."""
@@ -198,15 +198,15 @@ class Replay:
         self.report.fills += len(theirs)
         self.report.fills_alike += (Counter(ours) & Counter(theirs)).total()
         if ours == theirs:
-            self.report.aggressors[Kind.EXACT] += 1
+            self.report.aggressors[Comparison.EXACT] += 1
         else:
             kind = self._kind(ours, theirs)
             self._differs(Difference(aggressor.sequence, aggressor.order, kind, ours, theirs))
 
-    def _kind(self, ours: list[Fill], theirs: list[Fill]) -> Kind:
+    def _kind(self, ours: list[Fill], theirs: list[Fill]) -> Comparison:
         if any(fill.maker in self._hindsight.icebergs for fill in theirs):
-            return Kind.ICEBERG
-        return Kind.LISTED_OTHERWISE if sorted(ours) == sorted(theirs) else Kind.UNEXPLAINED
+            return Comparison.ICEBERG
+        return Comparison.LISTED_OTHERWISE if sorted(ours) == sorted(theirs) else Comparison.UNEXPLAINED
 
     def _differs(self, difference: Difference) -> None:
         self.report.aggressors[difference.kind] += 1

@@ -39,7 +39,7 @@ SECRETS = load_client()
 def fresh() -> None:
     authentication.clear_cache()
     key_cache.clear_cache()
-    last_used.notes.forget()
+    last_used.notes.clear()
     with connection.cursor() as cursor:  # a memory that has been there for long
         cursor.execute(
             "INSERT INTO keys_seen VALUES (%s, 0) ON CONFLICT (id) DO UPDATE SET until = 0",
@@ -509,12 +509,12 @@ def test_the_database_has_the_last_word_on_the_time(owner: Client, monkeypatch: 
 def test_old_requests_are_let_go_and_the_memory_stays(owner: Client) -> None:
     robot = program(owner, window=60_000)
     robot.send("GET", READABLE)
-    assert replay_protection.forget_old() == 0
+    assert replay_protection.delete_old() == 0
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE keys_seen SET until = %s WHERE until > 0", [now_ms() - replay_protection._KEEP - 1000]
         )
-        assert replay_protection.forget_old() == 1
+        assert replay_protection.delete_old() == 1
         cursor.execute("SELECT count(*) FROM keys_seen")
         assert cursor.fetchone() == (1,)
 

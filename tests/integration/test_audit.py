@@ -559,7 +559,7 @@ def test_what_cannot_be_checked_is_bad_usage(chain: Chain, options: list[str], s
 
 def test_heads_are_told_outside_when_they_have_grown(chain: Chain) -> None:
     sealing.seal_all()
-    assert sealing.tell_heads() == 2 and sealing.tell_heads() == 0
+    assert sealing.publish_heads() == 2 and sealing.publish_heads() == 0
     heads = [
         json.loads(row[0])
         for row in sql("SELECT message FROM events_outboxevent WHERE message LIKE '%AUDIT_HEAD%'")

@@ -222,7 +222,7 @@ def test_the_rate_is_the_users_else_the_institutions_else_the_default(
     trader: User, bank: Institution
 ) -> None:
     def rate_of() -> int:
-        standing = selectors.standing(str(trader.pk))
+        standing = selectors.active_membership(str(trader.pk))
         assert standing is not None
         return standing.order_rate
 

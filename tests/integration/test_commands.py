@@ -32,8 +32,8 @@ def demo_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "exchange.platform.members.demo_mode.env", env.model_copy(update={"exchange_demo": True})
     )
-    account_book.forget()
-    catalog.forget()
+    account_book.clear_cache()
+    catalog.clear_cache()
     authentication.clear_cache()
 
 

@@ -56,7 +56,7 @@ class Topic:
         self.put(text, key, partition)
         return text
 
-    def letters(self) -> list[dlq.Letter]:
+    def letters(self) -> list[dlq.DeadLetter]:
         return list(dlq.read([self.name]))
 
 

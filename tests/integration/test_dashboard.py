@@ -147,7 +147,7 @@ def test_house_accounts_and_outbox_by_who_looks(desk: Desk) -> None:
 
 
 def test_how_far_consumers_are_behind(desk: Desk) -> None:
-    lag.tell("surveillance", {"trade.events/0": 40, "trade.events/1": 2})
+    lag.publish("surveillance", {"trade.events/0": 40, "trade.events/1": 2})
     address = reverse("backoffice-dashboard")
     told = re.sub(r"<[^>]*>", " ", signed_in(staff()).get(address).content.decode()).split()
     assert "Not handled by surveillance 42 Not handled by analytics –" in " ".join(told)

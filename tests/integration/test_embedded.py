@@ -1,4 +1,4 @@
-"""The embedded services and their keeper, with real processes: started, killed, found again."""
+"""The embedded services and their supervisor, with real processes: started, killed, found again."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import psycopg
 import pytest
 import redis
 
-from exchange.embedded.fork_client import Nursery
+from exchange.embedded.fork_client import ForkClient
 from exchange.embedded.home import LONGEST_SOCKET_PATH, Home, SetupError
 from exchange.embedded.stack import PROJECT, Stack, free_ports
-from exchange.embedded.supervisor import Keeper, Program, Spawned
+from exchange.embedded.supervisor import Program, Spawned, Supervisor
 
 PATIENCE = 20.0  # seconds
 
@@ -207,26 +207,26 @@ def test_a_database_that_does_not_answer_is_one_clear_line(tmp_path: Path) -> No
         stack.prepare()
 
 
-def test_the_keeper_restarts_and_takes_grandchildren_along(tmp_path: Path) -> None:
+def test_the_supervisor_restarts_and_takes_grandchildren_along(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     lines: list[str] = []
     command = ["/bin/sh", "-c", f"sleep 100 & echo $! > {note}.new && mv {note}.new {note}; wait"]
     program = Program("sleeper", command, tmp_path, tmp_path / "log")
-    keeper = Keeper(program, partial(Spawned, environment=os.environ), lines.append)
-    keeper.start()
+    supervisor = Supervisor(program, partial(Spawned, environment=os.environ), lines.append)
+    supervisor.start()
     try:
         eventually(note.exists)
         grandchild = psutil.Process(int(note.read_text()))
         note.unlink()
-        keeper.signal(signal.SIGKILL)
+        supervisor.signal(signal.SIGKILL)
         eventually(note.exists)
         assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
-        assert keeper.restarts == 1
+        assert supervisor.restarts == 1
         assert lines == [f"sleeper was killed by SIGKILL; starts again in 0.2 s, see {tmp_path / 'log'}"]
         grandchild = psutil.Process(int(note.read_text()))
     finally:
-        keeper.stop()
-    assert keeper.pid is None
+        supervisor.stop()
+    assert supervisor.pid is None
     eventually(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
 
 
@@ -234,79 +234,79 @@ def test_a_program_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) ->
     lines: list[str] = []
     started = tmp_path / "started"
     command = ["/bin/sh", "-c", f"trap '' TERM; touch {started}; while :; do sleep 1; done"]
-    keeper = Keeper(
+    supervisor = Supervisor(
         Program("deaf", command, tmp_path, tmp_path / "log", stop_seconds=0.3),
         partial(Spawned, environment=os.environ),
         lines.append,
     )
-    keeper.start()
+    supervisor.start()
     eventually(started.exists)
-    keeper.stop()
+    supervisor.stop()
     assert lines == ["deaf did not end in 0.3 s: killed"]
 
 
 @pytest.fixture
-def nursery(stack: Stack, tmp_path: Path) -> Iterator[Nursery]:
-    nursery = Nursery({**os.environ, **stack.env}, PROJECT, tmp_path / "nursery.log")
-    yield nursery
-    nursery.close()
+def fork_client(stack: Stack, tmp_path: Path) -> Iterator[ForkClient]:
+    fork_client = ForkClient({**os.environ, **stack.env}, PROJECT, tmp_path / "fork_server.log")
+    yield fork_client
+    fork_client.close()
 
 
-def test_what_the_nursery_starts_is_kept_like_any_other(nursery: Nursery, tmp_path: Path) -> None:
+def test_what_the_fork_server_starts_is_kept_like_any_other(fork_client: ForkClient, tmp_path: Path) -> None:
     lines: list[str] = []
     log = tmp_path / "log"
-    keeper = Keeper(Program("beat", ["celery_beat"], PROJECT, log), nursery.start, lines.append)
-    keeper.start()
+    supervisor = Supervisor(Program("beat", ["celery_beat"], PROJECT, log), fork_client.start, lines.append)
+    supervisor.start()
     try:
-        eventually(lambda: keeper.pid)
-        first = psutil.Process(keeper.pid)
+        eventually(lambda: supervisor.pid)
+        first = psutil.Process(supervisor.pid)
         parent = first.ppid()
-        keeper.signal(signal.SIGKILL)
-        eventually(lambda: keeper.pid not in (None, first.pid))
+        supervisor.signal(signal.SIGKILL)
+        eventually(lambda: supervisor.pid not in (None, first.pid))
         assert lines == [f"beat was killed by SIGKILL; starts again in 0.2 s, see {log}"]
-        second = psutil.Process(keeper.pid)
+        second = psutil.Process(supervisor.pid)
         assert second.ppid() == parent
         assert os.getsid(second.pid) == second.pid
     finally:
-        keeper.stop()
+        supervisor.stop()
     assert not second.is_running(), "it ends on SIGTERM, and is waited for"
     assert len(lines) == 1
 
 
-def test_nothing_outlives_the_nursery_and_all_comes_back(nursery: Nursery, tmp_path: Path) -> None:
+def test_nothing_outlives_the_fork_server_and_all_comes_back(fork_client: ForkClient, tmp_path: Path) -> None:
     lines: list[str] = []
     program = Program("beat", ["celery_beat"], PROJECT, tmp_path / "log")
-    keeper = Keeper(program, nursery.start, lines.append)
-    keeper.start()
+    supervisor = Supervisor(program, fork_client.start, lines.append)
+    supervisor.start()
     try:
-        eventually(lambda: keeper.pid)
-        child = psutil.Process(keeper.pid)
+        eventually(lambda: supervisor.pid)
+        child = psutil.Process(supervisor.pid)
         parent = child.parent()
         assert parent is not None
         parent.kill()
         eventually(lambda: not child.is_running())
-        eventually(lambda: keeper.pid not in (None, child.pid))
-        assert psutil.Process(keeper.pid).ppid() != parent.pid
+        eventually(lambda: supervisor.pid not in (None, child.pid))
+        assert psutil.Process(supervisor.pid).ppid() != parent.pid
     finally:
-        keeper.stop()
+        supervisor.stop()
 
 
-def test_a_command_that_fails_says_why_in_its_log(nursery: Nursery, tmp_path: Path) -> None:
+def test_a_command_that_fails_says_why_in_its_log(fork_client: ForkClient, tmp_path: Path) -> None:
     lines: list[str] = []
     log = tmp_path / "log"
-    keeper = Keeper(
-        Program("one", ["celery_worker", "--queue", "no"], PROJECT, log), nursery.start, lines.append
+    supervisor = Supervisor(
+        Program("one", ["celery_worker", "--queue", "no"], PROJECT, log), fork_client.start, lines.append
     )
-    keeper.start()
+    supervisor.start()
     try:
         eventually(lambda: lines)
     finally:
-        keeper.stop()
+        supervisor.stop()
     assert lines[0] == f"one ended with code 2; starts again in 0.2 s, see {log}"
     assert "invalid choice: 'no'" in log.read_text()
 
 
-def test_what_comes_to_the_nursery_in_one_piece_is_all_heard(stack: Stack, tmp_path: Path) -> None:
+def test_what_comes_to_the_fork_server_in_one_piece_is_all_heard(stack: Stack, tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     ours.settimeout(PATIENCE)
     process = subprocess.Popen(

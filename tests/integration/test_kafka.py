@@ -84,16 +84,16 @@ def test_a_halt_by_command_is_audited(desk: Desk) -> None:
 
 def test_many_pokes_are_one_task() -> None:
     client().delete(wakeup.QUEUE, wakeup.POKED)
-    poker = wakeup.Poker()
+    waker = wakeup.RelayWaker()
     for _ in range(1000):
-        poker.ask()
+        waker.request()
     _wait_for_tasks(1)
     (task,) = client().lrange(wakeup.QUEUE, 0, -1)
     assert json.loads(task)["headers"]["task"] == wakeup.TASK
     for _ in range(1000):  # on its way already
-        poker.ask()
+        waker.request()
     client().delete(wakeup.POKED)  # it has begun
-    poker.ask()
+    waker.request()
     _wait_for_tasks(2)
     client().delete(wakeup.QUEUE, wakeup.POKED)
 
@@ -107,10 +107,10 @@ def _wait_for_tasks(number: int) -> None:
 def test_a_poke_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     away = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
     monkeypatch.setattr(wakeup, "client", lambda: away)
-    poker = wakeup.Poker()
-    poker.ask()
+    waker = wakeup.RelayWaker()
+    waker.request()
     deadline = time.monotonic() + PATIENCE
-    while not poker._circuit.away():
+    while not waker._circuit.away():
         assert time.monotonic() < deadline
 
 

@@ -78,7 +78,7 @@ def refused(command: str, *arguments: str) -> tuple[int, str]:
 def test_one_person_halts_and_two_resume(desk: Desk, operator: Client) -> None:
     assert said(do(operator, instrument(), "halt")) == [f"{SYMBOL}: TRADING → HALTED"]
     assert (instrument().status, instrument().status_reason) == ("HALTED", "a test")
-    catalog.forget()
+    catalog.clear_cache()
     user = desk.user(USDT="1000")
     assert [c.reason for c in desk.accept(desk.draft(user, "BUY", "1", "100")).rejected] == ["MARKET_HALTED"]
 

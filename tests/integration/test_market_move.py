@@ -90,7 +90,7 @@ def test_orders_keep_their_places_and_trades_their_numbers(desk: Desk) -> None:
     moved = move(OTHER)
     assert (moved.orders, moved.commands) == (3, 0)
     assert priorities() == before
-    catalog.forget()
+    catalog.clear_cache()
     with worker_of(OTHER, desk) as other:
         third = desk.place(sellers[2], "SELL", "1", "100")
         process(other, third)
@@ -108,7 +108,7 @@ def test_there_and_back_again(desk: Desk) -> None:
     orders = [desk.trade(user, "SELL", "1", "100") for user in users[:3]]
     for to in (OTHER, GROUP, OTHER, GROUP):
         move(to)
-    catalog.forget()
+    catalog.clear_cache()
     desk.take_over()
     late = desk.trade(users[0], "SELL", "1", "100")
     desk.trade(users[3], "BUY", "3.5", "100")
@@ -160,7 +160,7 @@ def test_the_sweep_finds_commands_that_were_written_for_the_old_group(desk: Desk
     move(OTHER)
     cancel, late = desk.cancel(resting), desk.place(user, "SELL", "1", "101")
     sql("UPDATE trading_pendingcommand SET created_at = created_at - interval '1 minute'")
-    catalog.forget()
+    catalog.clear_cache()
     found = finder.find(now=resend.datetime.now(resend.UTC) + 2 * resend.AGE)
     assert found == {OTHER: [cancel, late]}
     with worker_of(OTHER, desk) as other:
@@ -295,7 +295,7 @@ def test_moves_under_load_while_matchers_are_killed(desk: Desk) -> None:
 
         def done() -> bool:
             """The sweep, which Celery does each second."""
-            catalog.forget()
+            catalog.clear_cache()
             if found := finder.find():
                 stream.send(desk.client, found)
             return not Order.objects.filter(status="PENDING").exists()

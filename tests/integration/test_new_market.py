@@ -43,7 +43,7 @@ def test_a_new_market_trades_at_once(desk: Desk) -> None:
             min_notional=old.min_notional,
             group_id=GROUP,
         )
-        catalog.forget()
+        catalog.clear_cache()
         deposit(
             user=User.objects.get(pk=bob), asset=desk.assets["ETH"], amount=Decimal(5), trace_id="funding"
         )

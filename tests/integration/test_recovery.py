@@ -68,7 +68,7 @@ def door(desk: Desk) -> Iterator[Desk]:
 
 def same_as_rebuilt(desk: Desk) -> None:
     """The worker has in memory what it would have after a crash: books, and the money side of each order."""
-    catalog.forget()
+    catalog.clear_cache()
     market = desk.market
     with connect("exchange test recovery") as connection:
         rebuilt = recovery.load(connection, [market])

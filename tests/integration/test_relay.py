@@ -310,7 +310,7 @@ def test_a_relay_that_stands_still_loses_the_word(make: Callable[[], Relay]) -> 
 LOOP = """
 import os, django
 django.setup()
-from exchange import partitions
+from exchange.base import partitions
 from exchange.base.database import connect
 from exchange.platform.events import kafka
 from exchange.platform.events.relay import Relay

@@ -236,12 +236,12 @@ def test_stops_wait_while_the_market_does_not_trade(
     near = desk.trade(user, "BUY", "1", "120", stop="105")
     far = desk.trade(user, "BUY", "1", "120", stop="110")
     desk.match(desk.set_status(restriction))
-    catalog.forget()
+    catalog.clear_cache()
     for price in ("111", "106"):
         tick(desk, price)
         assert checker.run() == 0
     desk.match(desk.set_status(MarketStatus.TRADING))
-    catalog.forget()
+    catalog.clear_cache()
     assert checker.run() == 1
     assert triggered(desk) == [near]
     assert listed(desk)[Side.BUY] == {far}
@@ -259,10 +259,10 @@ def test_a_trigger_that_a_halt_overtook_is_sent_again_when_the_market_resumes(
     desk.match(*sent(desk))
     assert status(stop) == "PENDING_TRIGGER"
     assert listed(desk)[Side.BUY] == {stop}
-    catalog.forget()
+    catalog.clear_cache()
     assert checker.run() == 0
     desk.match(desk.set_status(MarketStatus.TRADING))
-    catalog.forget()
+    catalog.clear_cache()
     assert checker.run() == 1
     desk.match(sent(desk)[-1])
     assert status(stop) == "OPEN"

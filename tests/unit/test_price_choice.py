@@ -60,7 +60,7 @@ def test_the_word_is_where_the_rules_say(steps: list[tuple[int, Source, str]]) -
         now = tenths / 10
         quote = Quote(str(number), WHEN)
         if what == "tell":
-            choice.tell(source, quote, now)
+            choice.record(source, quote, now)
             history.said[source] = quote
             history.vouched[source].append(now)
         elif what == "recall":
@@ -97,15 +97,15 @@ def test_a_source_that_comes_and_goes_never_has_the_word(lives: list[int]) -> No
     """It speaks for less than SETTLE seconds each time, then is silent until it is stale."""
     silence = int(PATIENCE[WS] * 10) + 1
     choice = Choice(PATIENCE, SETTLE)
-    choice.tell(REST, Quote("1", WHEN), 0.0)
+    choice.record(REST, Quote("1", WHEN), 0.0)
     assert choice.look(0.0) is not None
     tenths = 0
     for life in lives:
         for tenth in range(life + silence):
             now = (tenths + tenth) / 10
-            choice.tell(REST, Quote("1", WHEN), now)
+            choice.record(REST, Quote("1", WHEN), now)
             if tenth <= life:
-                choice.tell(WS, Quote("2", WHEN), now)
+                choice.record(WS, Quote("2", WHEN), now)
             view = choice.look(now)
             assert view is not None and (view.source, view.stale) == (REST, False)
         tenths += life + silence
@@ -115,9 +115,9 @@ def test_a_better_source_has_the_word_back_in_time() -> None:
     choice = Choice(PATIENCE, SETTLE)
     heard = []
     for second in range(20):
-        choice.tell(REST, Quote("1", WHEN), second)
+        choice.record(REST, Quote("1", WHEN), second)
         if second >= 3:
-            choice.tell(WS, Quote("2", WHEN), second)
+            choice.record(WS, Quote("2", WHEN), second)
         view = choice.look(second)
         assert view is not None
         heard.append(view.source)
@@ -222,9 +222,9 @@ def board(*markets: Listed) -> Board:
     return made
 
 
-def tell(board: Board, now: float, everything: bool = True) -> list[News]:
+def publish(board: Board, now: float, everything: bool = True) -> list[News]:
     news = board.news(now, everything)
-    board.told(news, now)
+    board.mark_published(news, now)
     return news
 
 
@@ -236,16 +236,16 @@ def shown(news: list[News]) -> list[tuple[str, str, str | None, bool]]:
 
 def test_changes_are_told_at_once_but_not_too_often_and_the_newest_wins() -> None:
     it = board()
-    it.hear(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
-    assert shown(tell(it, 0.0, everything=False)) == [(WS, "1", None, False)]
+    it.record_quote(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
+    assert shown(publish(it, 0.0, everything=False)) == [(WS, "1", None, False)]
     for price in range(2, 10):
-        it.hear(WS, "BTCUSDT", Quote(str(price), WHEN), 0.05)
-        assert tell(it, 0.05, everything=False) == []
+        it.record_quote(WS, "BTCUSDT", Quote(str(price), WHEN), 0.05)
+        assert publish(it, 0.05, everything=False) == []
         assert it.waiting
-    assert shown(tell(it, PAUSE, everything=False)) == [(WS, "9", None, False)]
+    assert shown(publish(it, PAUSE, everything=False)) == [(WS, "9", None, False)]
     assert not it.waiting
-    assert tell(it, 0.5) == []
-    assert shown(tell(it, PAUSE + LIFE)) == [(WS, "9", None, False)], "a sign of life"
+    assert publish(it, 0.5) == []
+    assert shown(publish(it, PAUSE + LIFE)) == [(WS, "9", None, False)], "a sign of life"
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 5)), max_size=200))
@@ -253,62 +253,62 @@ def test_at_most_ten_a_second_and_nothing_new_is_forgotten(prints: list[tuple[in
     it, now, times = board(), 0.0, []
     for milliseconds, price in prints:
         now += milliseconds / 1000
-        it.hear(WS, "BTCUSDT", Quote(str(price), WHEN), now)
-        if tell(it, now, everything=False):
+        it.record_quote(WS, "BTCUSDT", Quote(str(price), WHEN), now)
+        if publish(it, now, everything=False):
             times.append(now)
     assert all(b - a >= PAUSE for a, b in pairwise(times))
     if prints:
-        tell(it, now + PAUSE, everything=False)
-        assert [news.view.quote.price for news in tell(it, now + 3, everything=True) if news.view] == [
+        publish(it, now + PAUSE, everything=False)
+        assert [news.view.quote.price for news in publish(it, now + 3, everything=True) if news.view] == [
             str(prints[-1][1])
         ]
 
 
 def test_what_could_not_be_told_is_told_later() -> None:
     it = board()
-    it.hear(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
+    it.record_quote(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
     assert len(it.news(0.0, everything=False)) == 1
-    it.hear(WS, "BTCUSDT", Quote("2", WHEN), 0.1)
+    it.record_quote(WS, "BTCUSDT", Quote("2", WHEN), 0.1)
     assert len(it.news(0.2, everything=False)) == 1
-    assert tell(it, 0.3, everything=False) == []
-    assert shown(tell(it, 0.3, everything=True)) == [(WS, "2", None, False)]
+    assert publish(it, 0.3, everything=False) == []
+    assert shown(publish(it, 0.3, everything=True)) == [(WS, "2", None, False)]
 
 
 def test_stops_on_the_market_have_no_price_but_a_fresh_one_from_outside() -> None:
     it = board(listed(by_market=True))
     it.trade(1, 1, Quote("50", WHEN))
     it.vouch_for_trades("alpha", 0.0)
-    assert shown(tell(it, 0.0)) == [(OWN, "50", None, False)], "our own trade does not stand in for it"
+    assert shown(publish(it, 0.0)) == [(OWN, "50", None, False)], "our own trade does not stand in for it"
     it.vouch_for_trades("alpha", 3.0)
     for second in range(6):
-        it.hear(WS, "BTCUSDT", Quote("60", WHEN), float(second))
+        it.record_quote(WS, "BTCUSDT", Quote("60", WHEN), float(second))
         it.vouch_for_trades("alpha", float(second))
-    assert shown(tell(it, 5.0)) == [(WS, "60", "60", True)]
-    assert shown(tell(it, 9.9)) == [(WS, "60", "60", False)]
-    (stale,) = tell(it, 10.5)
+    assert shown(publish(it, 5.0)) == [(WS, "60", "60", True)]
+    assert shown(publish(it, 9.9)) == [(WS, "60", "60", False)]
+    (stale,) = publish(it, 10.5)
     assert stale.view is not None and stale.view.stale and stale.stop_price is None
-    it.hear(REST, "BTCUSDT", Quote("60", WHEN), 11.0)
-    assert shown(tell(it, 11.0)) == [(REST, "60", "60", True)], "as a price that is new"
+    it.record_quote(REST, "BTCUSDT", Quote("60", WHEN), 11.0)
+    assert shown(publish(it, 11.0)) == [(REST, "60", "60", True)], "as a price that is new"
 
 
 def test_stops_on_the_last_trade_follow_it_whatever_the_market_says() -> None:
     it = board(listed(by_market=False))
-    it.hear(WS, "BTCUSDT", Quote("60", WHEN), 0.0)
+    it.record_quote(WS, "BTCUSDT", Quote("60", WHEN), 0.0)
     it.trade(1, 7, Quote("50", WHEN))
-    assert shown(tell(it, 0.0)) == [(WS, "60", "50", True)]
+    assert shown(publish(it, 0.0)) == [(WS, "60", "50", True)]
     it.trade(1, 6, Quote("40", WHEN))
-    assert tell(it, 0.5) == [], "an older trade says nothing"
+    assert publish(it, 0.5) == [], "an older trade says nothing"
     it.trade(1, 8, Quote("51", WHEN))
-    assert shown(tell(it, 0.6)) == [(WS, "60", "51", True)]
-    assert shown(tell(it, 100.0)) == [(WS, "60", "51", False)]
+    assert shown(publish(it, 0.6)) == [(WS, "60", "51", True)]
+    assert shown(publish(it, 100.0)) == [(WS, "60", "51", False)]
 
 
 def test_the_poll_stands_by_until_the_stream_can_be_relied_on() -> None:
     it = board(listed(), listed(id=2), listed(id=3, market_symbol=""), listed(id=4, market_symbol="ETHUSDT"))
     assert it.markets() == {"BTCUSDT", "ETHUSDT"}
     assert it.uncertain(0.0) == ["BTCUSDT", "ETHUSDT"]
-    it.hear(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
-    tell(it, 0.0)
+    it.record_quote(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
+    publish(it, 0.0)
     assert it.uncertain(0.1) == ["ETHUSDT"]
     it.vouch(WS, ["BTCUSDT"], 2.0)
     assert it.uncertain(4.4) == ["ETHUSDT"]
@@ -317,21 +317,21 @@ def test_the_poll_stands_by_until_the_stream_can_be_relied_on() -> None:
 
 def test_another_name_outside_is_another_market() -> None:
     it = board()
-    it.hear(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
+    it.record_quote(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
     it.trade(1, 1, Quote("9", WHEN))
     it.vouch_for_trades("alpha", 0.0)
-    tell(it, 0.0)
+    publish(it, 0.0)
     it.adopt([listed(market_symbol="BTCEUR")])
-    assert shown(tell(it, 0.2)) == [(OWN, "9", "9", False)]
-    it.hear(WS, "BTCUSDT", Quote("2", WHEN), 0.3)
-    assert tell(it, 0.4) == []
+    assert shown(publish(it, 0.2)) == [(OWN, "9", "9", False)]
+    it.record_quote(WS, "BTCUSDT", Quote("2", WHEN), 0.3)
+    assert publish(it, 0.4) == []
 
 
 def test_a_price_that_is_none_any_more_is_taken_back_once() -> None:
     it = board(listed(by_market=True))
-    it.hear(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
-    tell(it, 0.0)
+    it.record_quote(WS, "BTCUSDT", Quote("1", WHEN), 0.0)
+    publish(it, 0.0)
     it.adopt([listed(by_market=True, market_symbol="")])
-    (gone,) = tell(it, 0.2)
+    (gone,) = publish(it, 0.2)
     assert (gone.view, gone.stop_price) == (None, None)
-    assert tell(it, 5.0) == []
+    assert publish(it, 5.0) == []

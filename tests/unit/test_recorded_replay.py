@@ -18,7 +18,7 @@ from django.core.management.base import CommandError
 from matching.management.commands.replay import Command
 from matching.recorded.inferred import Hindsight
 from matching.recorded.recording import COLUMNS, LAST_OF_EVENT, TICK, Fill, FlowError, Row, events, read
-from matching.recorded.replay import Kind, Replay, Report
+from matching.recorded.replay import Comparison, Replay, Report
 
 EXCERPT = Path(__file__).parent.parent / "data" / "es_mbo_excerpt.csv.gz"
 WHOLE = Path(__file__).parents[2].parent / "shared" / "data" / "es_mbo_20231225.csv.gz"
@@ -48,7 +48,7 @@ def test_fills_in_the_same_order_are_exact() -> None:
         [("T", "B", "new", 101, 3), ("F", "A", "ask-1", 101, 2), ("F", "A", "ask-2", 101, 1)],
         [("C", "A", "ask-1", 101, 2), ("M", "A", "ask-2", 101, 2)],
     )
-    assert report.aggressors == {Kind.EXACT: 1}
+    assert report.aggressors == {Comparison.EXACT: 1}
     assert report.commands == 1  # the C and M rows only show what the fills did
     assert (report.fills, report.fills_alike) == (2, 2)
     assert report.passed
@@ -56,7 +56,7 @@ def test_fills_in_the_same_order_are_exact() -> None:
 
 def test_fills_of_a_younger_order_are_not() -> None:
     report = replayed(RESTING, [("T", "B", "new", 101, 1), ("F", "A", "ask-2", 101, 1)])
-    assert report.aggressors == {Kind.UNEXPLAINED: 1}
+    assert report.aggressors == {Comparison.UNEXPLAINED: 1}
     assert report.differences[0].ours == [Fill("ask-1", 101, 1)]
     assert report.differences[0].theirs == [Fill("ask-2", 101, 1)]
     assert not report.passed
@@ -68,7 +68,7 @@ def test_a_difference_does_not_spoil_the_next_aggressor() -> None:
         [("T", "B", "new-1", 101, 1), ("F", "A", "ask-2", 101, 1)],
         [("T", "B", "new-2", 101, 3), ("F", "A", "ask-1", 101, 2), ("F", "A", "ask-2", 101, 1)],
     )
-    assert report.aggressors == {Kind.UNEXPLAINED: 1, Kind.EXACT: 1}
+    assert report.aggressors == {Comparison.UNEXPLAINED: 1, Comparison.EXACT: 1}
 
 
 def test_a_trade_that_only_we_make_is_a_difference() -> None:
@@ -78,7 +78,7 @@ def test_a_trade_that_only_we_make_is_a_difference() -> None:
         [("A", "B", "new-2", 102, 1)],
         [("C", "B", "new-2", 102, 1)],
     )
-    assert report.aggressors == {Kind.EXACT: 1, Kind.UNEXPLAINED: 1}
+    assert report.aggressors == {Comparison.EXACT: 1, Comparison.UNEXPLAINED: 1}
     assert report.differences[0].theirs == []
     assert report.books_alike == 0  # the venue's own is crossed
     assert not report.passed
@@ -97,7 +97,7 @@ def test_a_sweep_over_two_prices_is_one_aggressor_and_its_rest_rests() -> None:
         ],
         [("T", "A", "other", 102, 4), ("F", "B", "new", 102, 4)],
     )
-    assert report.aggressors == {Kind.EXACT: 2}
+    assert report.aggressors == {Comparison.EXACT: 2}
 
 
 def test_an_order_that_rests_may_be_amended_into_the_market() -> None:
@@ -113,7 +113,7 @@ def test_an_order_that_rests_may_be_amended_into_the_market() -> None:
         ],
         [("T", "A", "new", 101, 1), ("F", "B", "bid-1", 101, 1)],
     )
-    assert report.aggressors == {Kind.EXACT: 2}
+    assert report.aggressors == {Comparison.EXACT: 2}
     assert report.passed
 
 
@@ -127,7 +127,7 @@ def test_an_order_that_rests_may_be_amended_into_the_market() -> None:
 def test_what_a_modify_does_to_the_place(modified: Short, first: str) -> None:
     opening: list[Short] = [("T", "A", "x", 99, 2), ("F", "B", "bid-1", 99, 2)]
     report = replayed(RESTING, opening, [modified], [("T", "B", "new", 101, 1), ("F", "A", first, 101, 1)])
-    assert report.aggressors == {Kind.EXACT: 2}
+    assert report.aggressors == {Comparison.EXACT: 2}
 
 
 def test_before_the_opening_orders_may_cross_and_the_auction_is_set_apart() -> None:
@@ -138,7 +138,7 @@ def test_before_the_opening_orders_may_cross_and_the_auction_is_set_apart() -> N
         [("T", "B", "new", 101, 2), ("F", "A", "ask-1", 101, 1), ("F", "A", "ask-2", 101, 1)],
     )
     assert report.auction_fills == 2
-    assert report.aggressors == {Kind.EXACT: 1}
+    assert report.aggressors == {Comparison.EXACT: 1}
 
 
 def test_an_iceberg_is_set_apart() -> None:
@@ -148,7 +148,7 @@ def test_an_iceberg_is_set_apart() -> None:
         [("M", "A", "ask-1", 101, 2)],
         [("T", "B", "new-2", 101, 1), ("F", "A", "ask-1", 101, 1)],
     )
-    assert report.aggressors == {Kind.ICEBERG: 1, Kind.EXACT: 1}
+    assert report.aggressors == {Comparison.ICEBERG: 1, Comparison.EXACT: 1}
     assert (report.share, report.share_without_icebergs) == (0.5, 1.0)
 
 
@@ -157,7 +157,7 @@ def test_the_same_fills_in_another_order_have_a_class_of_their_own() -> None:
         RESTING,
         [("T", "B", "new", 101, 5), ("F", "A", "ask-2", 101, 3), ("F", "A", "ask-1", 101, 2)],
     )
-    assert report.aggressors == {Kind.LISTED_OTHERWISE: 1}
+    assert report.aggressors == {Comparison.LISTED_OTHERWISE: 1}
 
 
 def test_orders_taken_out_by_self_match_prevention_give_their_owner_away() -> None:
@@ -171,7 +171,7 @@ def test_orders_taken_out_by_self_match_prevention_give_their_owner_away() -> No
             ("C", "A", "ask-1", 101, 2),
         ],
     )
-    assert report.aggressors == {Kind.EXACT: 1}
+    assert report.aggressors == {Comparison.EXACT: 1}
     assert report.self_matched_there == report.self_matched_here == {"ask-1"}
 
 
@@ -181,7 +181,7 @@ def test_an_own_order_in_the_way_of_one_that_rests() -> None:
         [("T", "A", "x", 99, 1), ("F", "B", "bid-1", 99, 1)],
         [("A", "B", "new", 101, 3), ("C", "A", "ask-1", 101, 2), ("C", "A", "ask-2", 101, 3)],
     )
-    assert report.aggressors == {Kind.EXACT: 1}
+    assert report.aggressors == {Comparison.EXACT: 1}
     assert report.self_matched_here == {"ask-1", "ask-2"}
 
 
@@ -199,7 +199,7 @@ def of_file(path: Path) -> Report:
 
 def test_the_excerpt_matches_throughout() -> None:
     report = of_file(EXCERPT)
-    assert report.aggressors == {Kind.EXACT: 149}
+    assert report.aggressors == {Comparison.EXACT: 149}
     assert report.auction_fills == 35
     assert report.self_matched_there == report.self_matched_here
     assert len(report.self_matched_here) == 2
@@ -209,7 +209,11 @@ def test_the_excerpt_matches_throughout() -> None:
 @pytest.mark.skipif(not WHOLE.exists(), reason="the whole recording is not next to the repository")
 def test_the_whole_recording() -> None:
     report = of_file(WHOLE)
-    assert report.aggressors == {Kind.EXACT: 1116, Kind.ICEBERG: 14, Kind.LISTED_OTHERWISE: 6}
+    assert report.aggressors == {
+        Comparison.EXACT: 1116,
+        Comparison.ICEBERG: 14,
+        Comparison.LISTED_OTHERWISE: 6,
+    }
     assert len(report.self_matched_here) == 32
     assert report.passed
 

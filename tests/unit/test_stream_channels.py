@@ -185,7 +185,7 @@ def test_a_client_that_does_not_read_gets_all_of_it_later_but_books_only_once() 
     for _ in range(3):
         book.add()
         money.add()
-    connection.tell(Ack("PING"))
+    connection.send(Ack("PING"))
     assert socket.told() == []
     socket.go()
     assert socket.told() == [*[("BALANCE_UPDATE", n) for n in (1, 2, 3)], ("ACK", -1), ("SNAPSHOT", 3)]
@@ -239,11 +239,11 @@ def test_throttle_is_prompt_at_first_and_never_faster() -> None:
     async def main() -> list[float]:
         loop, ran = asyncio.get_running_loop(), []
         throttle = Throttle(0.05, lambda: ran.append(loop.time()))
-        throttle.poke()
+        throttle.request()
         assert len(ran) == 1
         done = loop.time() + 0.12
         while loop.time() < done:
-            throttle.poke()
+            throttle.request()
             await asyncio.sleep(0)
         throttle.cancel()
         return ran

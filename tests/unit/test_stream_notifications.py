@@ -39,7 +39,7 @@ def following(*known: int) -> tuple[NotificationsChannel, Client]:
 def test_what_was_read_already_is_not_told_again() -> None:
     channel, client = following(3, 2, 1)
     for number in (2, 4, 4, 3, 5):
-        channel.told(note(number))
+        channel.notified(note(number))
     assert client.told() == ["0004", "0005"]
     assert [each.notification_id for each in channel.state().notifications] == [
         "0001",
@@ -52,14 +52,14 @@ def test_what_was_read_already_is_not_told_again() -> None:
 
 def test_one_that_was_made_earlier_and_committed_later_is_told() -> None:
     channel, client = following(4, 2)
-    channel.told(note(3))
+    channel.notified(note(3))
     assert client.told() == ["0003"]
 
 
 def test_one_that_is_no_longer_shown_is_not_told_again() -> None:
     channel, client = following(*range(SHOWN + 10, 10, -1))
-    channel.told(note(5))
-    channel.told(note(SHOWN + 11))
+    channel.notified(note(5))
+    channel.notified(note(SHOWN + 11))
     assert client.told() == [f"{SHOWN + 11:04d}"]
     assert len(channel.state().notifications) == SHOWN
     assert len(client.frames[0]["data"]["notifications"]) == SHOWN

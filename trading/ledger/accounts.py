@@ -56,7 +56,7 @@ class AccountBook:
         kind = Account.Kind.WALLET
         return found if found is not None else self._find(self._wallet, key, institution_id, kind)
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         with self._lock:
             self._users.clear()
             self._fees.clear()
@@ -106,11 +106,11 @@ def deposit(*, user: User, asset: Asset, amount: Decimal, trace_id: str) -> str:
         writer.write_postings(tx, entries)
         tx.copy(outbox.TABLE, outbox.COLUMNS, [outbox.line(ACCOUNTS, str(user.pk), event)])
     wake_relay()
-    tell([str(user.pk)])
+    publish_balance_change([str(user.pk)])
     return transaction_id
 
 
-def tell(user_ids: Sequence[str]) -> None:
+def publish_balance_change(user_ids: Sequence[str]) -> None:
     """Those who follow these users' balances; they see it at their next look if Redis is away."""
     if not _circuit.away():
         try:

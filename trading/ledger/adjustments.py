@@ -29,7 +29,7 @@ from exchange.platform.events.topics import ACCOUNTS
 from exchange.platform.members.models import User
 from matching.core.scale import minor_text, trim
 from trading.ledger import writer
-from trading.ledger.accounts import tell
+from trading.ledger.accounts import publish_balance_change
 from trading.models import Account, Adjustment, Asset, Transaction
 
 CODE = "ADJUSTMENT"
@@ -101,7 +101,7 @@ def apply(approval: Approval) -> str:
         "transaction_id": transaction_id,
     }
     outbox.append(ACCOUNTS, str(wanted.user.pk), "ADJUSTED", payload, trace_id=str(approval.pk))
-    transaction.on_commit(lambda: tell([str(wanted.user.pk)]))
+    transaction.on_commit(lambda: publish_balance_change([str(wanted.user.pk)]))
     return f"transaction/{transaction_id}"
 
 

@@ -160,5 +160,5 @@ def _relabel(instrument: int, group: str, to: str) -> int:
 
 def _wake_matchers(notices: dict[str, list[Envelope]]) -> None:
     """Both matchers look into PostgreSQL now, and not only in a second."""
-    catalog.forget()
+    catalog.clear_cache()
     _dispatcher.send(notices)

@@ -87,7 +87,7 @@ def set_status(
 def wait(requests: Sequence[StatusRequest], seconds: float = WAIT_SECONDS) -> list[StatusRequest]:
     """After the commit: those that their matchers have not come to in time. They will, when they are back."""
     missing = unapplied([each.command for each in requests], seconds)
-    catalog.forget()
+    catalog.clear_cache()
     return [each for each in requests if each.command in missing]
 
 
@@ -105,7 +105,7 @@ def unapplied(commands: Sequence[str], seconds: float = WAIT_SECONDS) -> set[str
 
 def markets_of(target: str | SymbolGroup) -> list[Market]:
     """A market by its symbol, or all of a group. Raises UnknownMarket."""
-    catalog.forget()
+    catalog.clear_cache()
     if isinstance(target, SymbolGroup):
         return [market for market in catalog.markets() if market.group == target.name]
     market = catalog.market(target)

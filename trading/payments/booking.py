@@ -15,7 +15,7 @@ from exchange.platform.events import outbox
 from exchange.platform.events.topics import ACCOUNTS
 from exchange.platform.members.models import User
 from trading.ledger import writer
-from trading.ledger.accounts import tell
+from trading.ledger.accounts import publish_balance_change
 from trading.models import Account, Deposit, Transaction, Withdrawal
 
 
@@ -85,4 +85,4 @@ def record_step(payment: Deposit | Withdrawal, was: str, *, by: User, trace_id: 
         },
         trace_id=trace_id,
     )
-    transaction.on_commit(partial(tell, [user_id]))
+    transaction.on_commit(partial(publish_balance_change, [user_id]))

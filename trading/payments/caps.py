@@ -24,7 +24,7 @@ _CENT = Decimal("0.01")
 
 def check(kind: type[Deposit] | type[Withdrawal], user: User, asset: Asset, amount: Decimal) -> None:
     """Raises Refused: kyc_level, kyc_limit, or no_price if the cap cannot be reckoned."""
-    terms = selectors.standing(user.pk, user.institution_id).terms
+    terms = selectors.status(user.pk, user.institution_id).terms
     inward = kind is Deposit
     if not (terms.may_deposit if inward else terms.may_withdraw):
         what = "deposit" if inward else "withdraw"

@@ -85,8 +85,8 @@ class Catalog:
         self._refresh()
         return list(self._assets.values())
 
-    def forget(self) -> None:
-        """Load anew at the next look: after a change made in this process."""
+    def clear_cache(self) -> None:
+        """Load again at the next look: after a change made in this process."""
         self._loaded_at = float("-inf")
 
     def _refresh(self) -> None:

@@ -52,7 +52,7 @@ def _created(row: Any, resource: str, by: str, terms: dict[str, Any]) -> Any:
     assert connection.in_atomic_block, "a row and its record commit together"
     row.full_clean()
     row.save()
-    catalog.forget()
+    catalog.clear_cache()
     kind = resource.partition("/")[0]
     audit.record(action=f"{kind}.create", resource=resource, actor=by, new=terms)
     return row

@@ -117,7 +117,7 @@ class GroupSettlement:
         if state.epoch != self.owned.epoch:
             return False
         if state.listed - self.owned.listed:
-            catalog.forget()
+            catalog.clear_cache()
             new = [m for m in catalog.markets() if m.group == self.group and m.id not in self.owned.markets]
             self.owned.add(load(self._live, new))
             self.owned.listed = state.listed

@@ -93,7 +93,7 @@ def recover(connection: psycopg.Connection[Any], group: str) -> Owned:
     assert row is not None
     epoch, sequence, position = row
     listed = read_state(connection, group).listed
-    catalog.forget()
+    catalog.clear_cache()
     loaded = load(connection, [market for market in catalog.markets() if market.group == group])
     return Owned(loaded.engine, loaded.blotter, loaded.markets, epoch, sequence, position, listed)
 

@@ -48,10 +48,10 @@ def snapshot() -> Iterator[Snapshot]:
 
 
 def _markets(snapshot_name: str) -> list[Market]:
-    catalog.forget()
+    catalog.clear_cache()
     with transaction.atomic(), django.db.connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET TRANSACTION SNAPSHOT %s", [snapshot_name])
         markets = catalog.markets()
-    catalog.forget()
+    catalog.clear_cache()
     return markets

@@ -24,7 +24,7 @@ from exchange.base.ids import uuid7
 from matching.core.scale import minor_text
 from matching.core.types import Side
 from trading.ledger import writer
-from trading.ledger.accounts import account_book, tell
+from trading.ledger.accounts import account_book, publish_balance_change
 from trading.models import Transaction as LedgerTransaction
 from trading.reference.catalog import catalog
 from trading.wallet.client import wallet
@@ -126,7 +126,7 @@ class Closer:
             orders = [Order(*row) for row in found]
             assert len(orders) == len(amounts), "an order is never deleted"
             _write(tx, orders, amounts, now)
-        tell(sorted({order.user_id for order in orders}))
+        publish_balance_change(sorted({order.user_id for order in orders}))
         return len(orders)
 
     def release(self) -> int:
@@ -136,7 +136,9 @@ class Closer:
             return 0
         items = [{"reservation_id": name, "amount": f"{left:f}"} for name, left, _ in rows]
         answers = wallet().release(items)
-        tell(sorted({user for *_, user in rows}))  # first, so that it is told again if we die here
+        publish_balance_change(
+            sorted({user for *_, user in rows})
+        )  # first, so that it is told again if we die here
         done = [name for name, answer in answers.items() if answer.status == "RELEASED"]
         self._live().execute(_RELEASED, (array(done),))
         for name, answer in answers.items():

@@ -79,7 +79,7 @@ class BackOffice(_BrowserOnly, MiddlewareMixin):
     Two directives are wider than the terminal's, for the theme's sake. `unsafe-eval`: Alpine, which drives its menus
     and switches, makes functions from attributes of the page. `unsafe-inline` for styles: the theme's colours stand
     in the page, and Alpine and the charts set styles on elements. A script smuggled into the page as text still
-    does not run, and nothing can be sent to anybody else.
+    does not run, and nothing can be sent to another site.
     """
 
     POLICY = (

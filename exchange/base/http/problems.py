@@ -1,4 +1,4 @@
-"""Failures that a caller is told about: RFC 9457 problems with a stable `code`.
+"""Failures that a caller is answered: RFC 9457 problems with a stable `code`.
 
 `Problem` is raised where the edge of the system finds out that it cannot do what was asked;
 `exchange.platform.rest.view` turns it into an answer. Inside the domain an expected failure is a value, not one of
@@ -74,5 +74,5 @@ def database_unavailable() -> Problem:
 
 
 def unexpected() -> Problem:
-    """For what nobody foresaw: no details go out, the log has them under the same trace id."""
+    """For an unexpected error: no details go out, the log has them under the same trace id."""
     return Problem(500, "internal_error", "Something went wrong; quote the trace_id when you report it.")

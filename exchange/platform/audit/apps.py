@@ -6,4 +6,4 @@ class AuditConfig(AppConfig):
     label = "audit"
 
     def ready(self) -> None:
-        from exchange.platform.audit import sign_in_signals  # noqa: F401 - hears signals
+        from exchange.platform.audit import sign_in_signals  # noqa: F401 - receives signals

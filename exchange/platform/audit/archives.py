@@ -62,16 +62,16 @@ def rows(path: Path) -> Iterator[Row]:
             yield Row(chain, int(number), bytes.fromhex(before), bytes.fromhex(digest), Entry(*fields))
 
 
-def runs(found: Iterator[Row], tell: Callable[[Row], None]) -> Iterator[Run]:
-    """Cut where a number is missing. `tell` hears of each row that does not make its hash, or does not follow the one
+def runs(found: Iterator[Row], report: Callable[[Row], None]) -> Iterator[Run]:
+    """Cut where a number is missing. `report` gets each row that does not make its hash, or does not follow the one
     before it."""
     run: Run | None = None
     for row in found:
         if link(row.before, row.entry) != row.hash:
-            tell(row)
+            report(row)
         if run is not None and (row.chain, row.number) == (run.chain, run.last + 1):
             if row.before != run.hash:
-                tell(row)
+                report(row)
             run = run._replace(last=row.number, hash=row.hash)
             continue
         if run is not None:

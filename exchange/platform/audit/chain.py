@@ -1,4 +1,4 @@
-"""How a record is hashed into its chain: pure, and simple enough to be done again by anybody (docs/audit.md).
+"""How a record is hashed into its chain: pure, and simple enough to be computed by a third party (docs/audit.md).
 
     hash = SHA-256(hash of the record before it ‖ the record as JSON)
 

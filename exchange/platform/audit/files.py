@@ -5,7 +5,7 @@
     SHA256SUMS      of all files, for `sha256sum --check`
 
 A file appears under its name when it is whole and on the disk, the manifest after it: killed in between, it is written
-anew.
+again.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Run:
     follows: bytes | None
 
 
-class Told(NamedTuple):
+class LinkFinding(NamedTuple):
     kind: str
     number: int
     detail: str
@@ -41,14 +41,14 @@ class _Piece(NamedTuple):
 
 def findings(
     runs: Sequence[Run], where: Callable[[Sequence[bytes]], dict[bytes, int]], head: int
-) -> Iterator[Told]:
+) -> Iterator[LinkFinding]:
     """`where` gives the numbers of the seals that have some hashes."""
     broken = [run.follows for run in runs if run.follows is not None]
     if not broken:
         return
     way, unknown = _way(runs, where(broken), head)
     for number in unknown:
-        yield Told(
+        yield LinkFinding(
             "changed",
             number,
             f"number {number + 1} was not sealed after it: changed with its seal, or what stood between is missing",
@@ -56,7 +56,7 @@ def findings(
     inserted = _not_on(way, runs)
     for number in inserted:
         if number <= head:
-            yield Told("inserted", number, "nothing that was sealed later follows it")
+            yield LinkFinding("inserted", number, "nothing that was sealed later follows it")
     yield from _moved(way, inserted)
 
 
@@ -104,7 +104,7 @@ def _not_on(way: Sequence[_Piece], runs: Sequence[Run]) -> list[int]:
     return missing
 
 
-def _moved(way: Sequence[_Piece], inserted: Sequence[int]) -> Iterator[Told]:
+def _moved(way: Sequence[_Piece], inserted: Sequence[int]) -> Iterator[LinkFinding]:
     """`inserted` is sorted; it does not count towards where a seal should stand."""
     end: int | None = None
     for piece in way:
@@ -114,8 +114,8 @@ def _moved(way: Sequence[_Piece], inserted: Sequence[int]) -> Iterator[Told]:
         if stands == belongs:
             continue
         for number in range(piece.first, min(piece.last, piece.first + NAMED - 1) + 1):
-            yield Told("reordered", number, f"it was sealed as number {number + belongs - stands}")
+            yield LinkFinding("reordered", number, f"it was sealed as number {number + belongs - stands}")
         if piece.last - piece.first >= NAMED:
             rest = piece.first + NAMED
             detail = f"and all up to {piece.last}: sealed as {rest + belongs - stands} and after"
-            yield Told("reordered", rest, detail)
+            yield LinkFinding("reordered", rest, detail)

@@ -19,12 +19,12 @@ from exchange.platform.events.wakeup import wake_relay
 
 TOPIC = "audit.logs"
 TABLE = "audit_record"
-UNKNOWN = "system"  # what runs for nobody: a task of ours
+UNKNOWN = "system"  # what runs for no user: a task of ours
 ORDERS = "ORDERS"  # the action of a record of order commands
 COMMAND_START, COMMAND_END = "command.start", "command.end"
 
 # In the event as they are.
-_TOLD = ("actor", "role", "institution", "action", "resource", "address", "agent")
+_EVENT_FIELDS = ("actor", "role", "institution", "action", "resource", "address", "agent")
 _INSERT = f"""
     WITH record AS (
         INSERT INTO {TABLE} (id, old, new, trace_id, institution_id, actor, role, action, resource, address, agent)
@@ -38,12 +38,12 @@ def statement(
     *, action: str, resource: str, old: str = "{}", new: str = "{}", trace_id: str = "", **who: str
 ) -> tuple[str, tuple[str | None, ...]]:
     """SQL that writes a record and its event, with its values. `old` and `new` are JSON objects; `who` has actor, role,
-    institution (an id), address and agent, as far as they are known. After the commit, `poke`."""
-    told = {name: who.get(name, "") for name in _TOLD} | {"action": action, "resource": resource}
-    record_id, institution = ids.uuid7(), told["institution"]
-    payload = {**told, "record": record_id, "old": msgspec.Raw(old), "new": msgspec.Raw(new)}
+    institution (an id), address and agent, as far as they are known. After the commit, `wake_relay`."""
+    fields = {name: who.get(name, "") for name in _EVENT_FIELDS} | {"action": action, "resource": resource}
+    record_id, institution = ids.uuid7(), fields["institution"]
+    payload = {**fields, "record": record_id, "old": msgspec.Raw(old), "new": msgspec.Raw(new)}
     message = outbox.message("AUDIT", payload, trace_id=trace_id, event_id=record_id)
-    row = (told[name] for name in _TOLD if name != "institution")
+    row = (fields[name] for name in _EVENT_FIELDS if name != "institution")
     kept = (record_id, old, new, trace_id, institution or None, *row)
     return _INSERT, (*kept, TOPIC, institution or "platform", message)
 
@@ -64,7 +64,7 @@ def record(
     """`institution` is an id, or empty for what concerns the whole installation; `old` and `new` are what the
     action changed. Of who did it, what is left empty is taken from the current origin. The caller has a transaction
     open."""
-    assert connection.in_atomic_block, "a record commits with the change that it tells of"
+    assert connection.in_atomic_block, "a record commits with the change that it reports"
     origin = current()
     actor = actor or origin.actor or UNKNOWN
     sql, values = statement(

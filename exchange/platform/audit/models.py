@@ -78,7 +78,7 @@ class Unsealed(models.Model):
 
 
 class Head(models.Model):
-    """The end of a chain. `told` is the number up to which `audit.logs` has been told of it."""
+    """The end of a chain. `told` is the number up to which it was published on `audit.logs`."""
 
     chain = models.UUIDField(primary_key=True)
     number = models.BigIntegerField()

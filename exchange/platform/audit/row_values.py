@@ -1,6 +1,6 @@
 """A row's values as an audit record keeps them: readable, without secrets, and without what a person may have erased.
 
-Personal data stands as a keyed digest: that it changed, and whether it is the same again, can be told; what it was is
+Personal data stands as a keyed digest: that it changed, and whether it is the same again, can be seen; what it was is
 not in the log, so erasing a user needs no change to it.
 """
 
@@ -50,16 +50,16 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str
 
 
 def of_formset(formset: Any) -> dict[str, Any]:
-    """What a formset added, changed and deleted, if anything; one that nobody saved has done nothing."""
+    """What a formset added, changed and deleted, if anything; one that was not saved has done nothing."""
     if not hasattr(formset, "new_objects"):
         return {}
     name = formset.model._meta.model_name
-    told = {
+    rows_of = {
         "added": [of(row) for row in formset.new_objects],
         "changed": [_changed(formset, row, fields) for row, fields in formset.changed_objects],
         "deleted": [{"pk": str(row.pk)} | of(row) for row in formset.deleted_objects],
     }
-    return {name: {what: rows for what, rows in told.items() if rows}} if any(told.values()) else {}
+    return {name: {what: rows for what, rows in rows_of.items() if rows}} if any(rows_of.values()) else {}
 
 
 def institution(row: Model, admin: Any) -> str:
@@ -76,7 +76,7 @@ def institution(row: Model, admin: Any) -> str:
 
 
 def personal(value: str) -> str:
-    """A digest that nobody without the installation's key can look up."""
+    """A digest that cannot be looked up without the installation's key."""
     digest = hmac.new(env.secret_key.encode(), f"audit\n{value}".encode(), hashlib.sha256)
     return f"personal:{digest.hexdigest()[:20]}"
 

@@ -4,6 +4,8 @@
 
 One at a time holds the lock; who does not get it has nothing to do. Killed at any point, the next one finds the same.
 A record that is gone before it was sealed stays among the unsealed, where `verify` finds it.
+
+Why it is so: docs/decisions/017-audit-and-ledger-seals.md.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ Head = tuple[int, bytes]
 
 
 def seal(limit: int = AT_ONCE) -> int:
-    """Seal the oldest records that are not; how many, 0 if somebody else is at it."""
+    """Seal the oldest records that are not; how many, 0 if another process is at it."""
     with transaction.atomic(), connection.cursor() as cursor:
         if not _mine(cursor):
             return 0
@@ -58,8 +60,8 @@ def seal_all() -> int:
     return total
 
 
-def tell_heads() -> int:
-    """Have `audit.logs` say where the chains stand that have grown since it last did: whoever keeps that has an anchor
+def publish_heads() -> int:
+    """Have `audit.logs` say where the chains stand that have grown since it last did: a copy of it is an anchor
     outside of this database. How many."""
     with transaction.atomic(), connection.cursor() as cursor:
         if not _mine(cursor):

@@ -1,6 +1,6 @@
 """Sign-ins that fail, and sign-outs of the back office, as Django signals them; `members.devices` records who got in.
 
-A wrong password and a wrong second factor signal alike. An e-mail that nobody has is kept as a digest: people type
+A wrong password and a wrong second factor signal alike. An e-mail that no user has is kept as a digest: people type
 passwords there.
 """
 
@@ -35,10 +35,10 @@ def failed(sender: Any, credentials: dict[str, Any], **_: Any) -> None:
 def signed_out(sender: Any, user: Any, **_: Any) -> None:
     if user is not None:
         with transaction.atomic():
-            tell("sign_out", user)
+            record_action("sign_out", user)
 
 
-def tell(action: str, user: Any, **new: Any) -> None:
+def record_action(action: str, user: Any, **new: Any) -> None:
     """What a user did to their own sign-in; in the caller's transaction."""
     record(
         action=action,

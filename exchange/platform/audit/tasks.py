@@ -28,9 +28,9 @@ def seal() -> int:
 
 
 @shared_task(name="audit.tell_heads")
-def tell_heads() -> int:
+def publish_heads() -> int:
     try:
-        return sealing.tell_heads()
+        return sealing.publish_heads()
     except django.db.Error as error:
-        log.warning("heads of the audit log could not be told", error=str(error).split("\n")[0])
+        log.warning("heads of the audit log could not be published", error=str(error).split("\n")[0])
         return 0

@@ -2,7 +2,7 @@
 
 Each seal says which hash it follows (`before`) and which it makes (`hash`), so three things are checked on their own:
 the numbers have no gap, each record makes the hash of its seal, each seal follows the one before it. What is found is
-told apart by `links`. Read in one moment of a live system; nothing is written, no row is locked.
+sorted into kinds by `links`. Read in one moment of a live system; nothing is written, no row is locked.
 
 Known limitation: who rewrites a chain from some record to its end, head included, leaves a sound chain. That is what
 anchors are for: heads that were kept outside (`--anchor`; `audit.logs` has one a minute).
@@ -49,7 +49,7 @@ _ELSEWHERE = """
     SELECT s.id::text, r.institution_id FROM audit_seal s JOIN audit_record r ON r.id = s.id
      WHERE s.chain <> coalesce(r.institution_id, %s) ORDER BY s.id"""
 
-Tell = Callable[[Finding], None]
+OnFinding = Callable[[Finding], None]
 
 
 class Seal(NamedTuple):
@@ -112,7 +112,7 @@ class _Walk:
         self._next, self._previous = 1, GENESIS
         self._runs: list[Run] = []
         self._changed: list[Seal] = []
-        self._doubtful: tuple[Seal, bytes] | None = (
+        self._suspect: tuple[Seal, bytes] | None = (
             None  # a seal that its record does not make, and what it makes
         )
 
@@ -152,7 +152,7 @@ class _Walk:
         if seal.entry is None:
             self._tell("missing", "its record is gone, its seal is there", seal.number, seal.record)
         elif (made := link(seal.before, seal.entry)) != seal.hash:
-            self._doubtful = seal, made
+            self._suspect = seal, made
         self._previous, self._next = seal.hash, max(self._next, seal.number + 1)
 
     def _skip_archives(self, until: int | None = None) -> None:
@@ -165,10 +165,10 @@ class _Walk:
 
     def _decide(self, following: bytes) -> None:
         """Which of a pair is wrong, the record or its seal? The next seal follows what was true."""
-        if self._doubtful is None:
+        if self._suspect is None:
             return
-        seal, made = self._doubtful
-        self._doubtful = None
+        seal, made = self._suspect
+        self._suspect = None
         if made == following:
             self._tell("changed", "its seal was changed, its record was not", seal.number, seal.record)
             self._previous = made

@@ -24,7 +24,7 @@ from exchange.base.origin import Origin, acting
 from exchange.platform.audit.log import COMMAND_END, COMMAND_START, facts, statement
 from exchange.platform.audit.row_values import SECRET, personal
 
-# They run until they are told to end: that they start is what is recorded.
+# They run until they are stopped: that they start is what is recorded.
 LASTING = frozenset(
     {"web", "stream", "matcher", "prices", "celery_worker", "celery_beat", "consume", "simulate"}
 )
@@ -127,19 +127,19 @@ def _person() -> str:
 
 def _harmless(arguments: Sequence[str], connection: psycopg.Connection[object]) -> list[str]:
     """Without secrets, and with users by id instead of e-mail."""
-    told: list[str] = []
+    words: list[str] = []
     secret = False
     for argument in arguments:
         option, equals, _ = argument.partition("=")
         if secret and not argument.startswith("--"):
-            told.append(SECRET)
+            words.append(SECRET)
         elif argument.startswith("--") and equals and _SECRETS.search(option):
-            told.append(f"{option}={SECRET}")
+            words.append(f"{option}={SECRET}")
         else:
             kept = _without_password(argument)[:LONGEST]
-            told.append(_EMAIL.sub(lambda found: _user(found[0], connection), kept))
+            words.append(_EMAIL.sub(lambda found: _user(found[0], connection), kept))
         secret = argument.startswith("--") and not equals and bool(_SECRETS.search(option))
-    return told
+    return words
 
 
 def _without_password(argument: str) -> str:

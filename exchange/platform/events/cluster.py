@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def create_topics() -> list[str]:
-    """Names of those made. What the cluster does not let us make is logged: somebody else may have to, and
+    """Names of those made. What the cluster does not let us make is logged: an operator may have to, and
     until then it refuses our events. Raises KafkaException if the cluster does not answer."""
     admin = kafka.admin()
     existing = admin.list_topics(timeout=TIMEOUT).topics

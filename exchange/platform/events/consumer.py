@@ -6,11 +6,13 @@
 
 Batches are natural: all that has arrived, up to a bound. An event that is tried again holds back its whole
 partition, so the order of its key is kept. While the database is away every partition waits, and that counts
-as nobody's try. Killed at any point, what was not committed comes again, and what was handled is known by its
+as no try. Killed at any point, what was not committed comes again, and what was handled is known by its
 row (`exchange.platform.events.exactly_once`); so neither is anything lost nor are effects doubled.
 
-Known limits: tries are counted in memory, so they begin anew with another owner of the partition; and a dead
+Known limits: tries are counted in memory, so they begin again with another owner of the partition; and a dead
 letter may be written twice if we are killed between its acknowledgement and the offset.
+
+Why it is so: docs/decisions/010-exactly-once-consumers.md.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Waiting:
-    """What a partition has brought and nobody has handled yet, in order; tried again when it is `due`."""
+    """What a partition has brought and is not handled yet, in order; tried again when it is `due`."""
 
     records: list[Record]
     due: float
@@ -98,7 +100,7 @@ class Consumer:
         log.info("left the group", group=self.group)
 
     def _found_tables(self, stop: threading.Event) -> bool:
-        """False if told to stop before the database is there."""
+        """False if stopped before the database is there."""
         while not stop.is_set():
             try:
                 exactly_once.marked(self.group, [])
@@ -124,7 +126,7 @@ class Consumer:
         if now - self._looked_at > LAG_SECONDS:
             lags = self._lags()
             metrics.events_lag.labels(self.group).set(sum(lags.values()))
-            lag.tell(self.group, lags)
+            lag.publish(self.group, lags)
             self._looked_at = now
         self._pruner.turn()
         return len(records)

@@ -29,7 +29,7 @@ class NotSent(Exception):
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """`id` is its place among the dead letters; the other places are where the message came from."""
 
     id: str
@@ -78,7 +78,7 @@ def send(sender: Producer, record: Record, *, group: str, tries: int, error: Exc
         raise NotSent(outcome[0] if outcome else f"no answer in {SEND_SECONDS:g} s")
 
 
-def read(of: Sequence[str] = topics.TOPICS) -> Iterator[Letter]:
+def read(of: Sequence[str] = topics.TOPICS) -> Iterator[DeadLetter]:
     """All letters there are about messages of these topics, in order by partition. Raises KafkaException."""
     client = kafka.consumer(READER)
     try:
@@ -113,12 +113,12 @@ def _ends(client: Any, of: Sequence[str]) -> dict[Place, int]:
     return ends
 
 
-def _letter(record: Record, message: Message) -> Letter:
+def _letter(record: Record, message: Message) -> DeadLetter:
     """Also of what others have put there: it has fewer headers."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in _headers(message)}
     kind, millis = message.timestamp()
     written = rfc3339(datetime.fromtimestamp(millis / 1000, UTC)) if kind and millis > 0 else ""
-    return Letter(
+    return DeadLetter(
         id="/".join(map(str, (*record.place, record.offset))),
         written_at=headers.get("written_at", written),
         group=headers.get("group", ""),

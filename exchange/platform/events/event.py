@@ -48,7 +48,7 @@ class Record(NamedTuple):
 
 
 class Poison(Exception):
-    """This message can never be handled, so nobody tries again."""
+    """This message can never be handled, so it is not tried again."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ _envelope = msgspec.json.Decoder(_Envelope)
 
 
 def event_type(value: bytes) -> str:
-    """All that must be read of a message that nobody handles. Raises Poison."""
+    """All that must be read of a message that no handler takes. Raises Poison."""
     return _decode(_head, value).event_type
 
 

@@ -3,6 +3,8 @@
 Kafka may bring an event again, after a crash or because the relay or an operator sent it twice; then the row
 is there already and the handler does not run. If two processes have the same event at the same time, the
 second waits at the row for the first one's commit.
+
+Why it is so: docs/decisions/010-exactly-once-consumers.md.
 """
 
 from __future__ import annotations

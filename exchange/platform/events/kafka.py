@@ -51,7 +51,7 @@ def configured() -> bool:
 def producer(**more: Any) -> Producer:
     """Idempotent, acknowledged by all replicas, and in order: whatever is behind a message that failed is not sent.
 
-    A message waits for its broker for as long as it takes: whoever produces says when it has waited enough (`purge`).
+    A message waits for its broker for as long as it takes: the caller says when it has waited enough (`purge`).
     """
     return Producer(
         _common()
@@ -70,7 +70,7 @@ def producer(**more: Any) -> Producer:
 
 
 def consumer(group: str, **more: Any) -> Consumer:
-    """A member of `group` that starts at the first message there is and commits only what it is told to."""
+    """A member of `group` that starts at the first message there is and commits only the offsets it is given."""
     return Consumer(
         _common()
         | {

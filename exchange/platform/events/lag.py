@@ -1,7 +1,7 @@
 """How many messages consumer groups have still to handle, for screens.
 
-Whoever consumes tells Redis by partition, so that who takes one over writes over what was said before; of a group that
-nobody runs nothing is known after a while.
+Each consumer writes to Redis by partition, so that the next owner of one replaces the number; of a group that no
+process runs nothing is known after a while.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEPT_SECONDS = 20
 log = structlog.get_logger(__name__)
 
 
-def tell(group: str, lags: Mapping[str, int]) -> None:
+def publish(group: str, lags: Mapping[str, int]) -> None:
     """`lags` by partition."""
     mapping: dict[Any, Any] = {**lags}
     if not mapping:
@@ -30,11 +30,11 @@ def tell(group: str, lags: Mapping[str, int]) -> None:
             pipe.expire(_key(group), KEPT_SECONDS)
             pipe.execute()
     except redis.RedisError as error:
-        log.debug("lag not told", group=group, error=str(error))
+        log.debug("lag not published", group=group, error=str(error))
 
 
 def read(groups: Iterable[str]) -> dict[str, int | None]:
-    """By group; None where nobody consumes, or has told. Raises RedisError."""
+    """By group; None where no process consumes, or has published yet. Raises RedisError."""
     names = list(groups)
     with client().pipeline() as pipe:
         for name in names:

@@ -3,6 +3,8 @@
 Ids are given before transactions commit, so a lower one may come after a higher one was seen. An id becomes the floor
 when every transaction that could have taken a lower one has ended, and one more look after that found nothing
 left below.
+
+Why it is so: docs/decisions/009-outbox-and-relay.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The outbox: what other systems are told, written in the transaction that changed the state. And what our own
+"""The outbox: events for other systems, written in the transaction that changed the state. And what our own
 consumers have done with it."""
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class OutboxEvent(models.Model):
 class RelayPosition(models.Model):
     """One row, locked by the relay that has the word. Up to `floor` there is nothing to send.
 
-    Whoever makes an event below it pending again lowers it in the same transaction.
+    Code that makes an event below it pending again lowers it in the same transaction.
     """
 
     floor = models.BigIntegerField(default=0, db_default=0)

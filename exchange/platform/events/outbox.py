@@ -2,8 +2,8 @@
 
     {"event_type", "event_id", "schema_version", "timestamp", "trace_id", "payload"}
 
-is the envelope of every event; `topics` says which there are. Whoever changes a state calls this in the same
-transaction, and `poke` after its commit (`append` sees to that itself).
+is the envelope of every event; `topics` says which there are. Code that changes a state calls this in the same
+transaction, and `wake_relay` after its commit (`append` sees to that itself).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def line(topic: str, key: str, text: str) -> str:
 
 def append(topic: str, key: str, event_type: str, payload: Mapping[str, Any], *, trace_id: str) -> None:
     """Write the event in Django's open transaction, which the caller opened at its edge."""
-    assert connection.in_atomic_block, "an event commits with the change that it tells of"
+    assert connection.in_atomic_block, "an event commits with the change that it reports"
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {TABLE} ({COLUMNS}) VALUES (%s, %s, %s)",  # noqa: S608 - names are ours

@@ -1,6 +1,6 @@
 """From the outbox to Kafka: each event at least once, those of one key in order.
 
-One relay at a time has the word: whoever holds the lock on the one row of `RelayPosition`; others stand by. It takes
+One relay at a time sends: the one that holds the lock on the one row of `RelayPosition`; others stand by. It takes
 what is pending in the order of ids, sends it, waits until the cluster has acknowledged it and marks it, all in one
 transaction. Killed in between, the next one sends the same again.
 
@@ -10,6 +10,8 @@ transaction. Killed in between, the next one sends the same again.
 
 "In order" is the order of commits: of two transactions that were open at the same time, and so knew nothing of each
 other, either may come first.
+
+Why it is so: docs/decisions/009-outbox-and-relay.md.
 """
 
 from __future__ import annotations
@@ -188,7 +190,7 @@ def _refused(connection: psycopg.Connection[Any], row: Row, reason: str) -> None
         _REFUSED, [tries, "FAILED" if failed else "PENDING", reason[:200], 0 if failed else delay, row.id]
     )
     metrics.events_refused.inc()
-    tell = log.error if failed else log.warning
-    tell(
+    write = log.error if failed else log.warning
+    write(
         "event failed" if failed else "event refused", id=row.id, topic=row.topic, tries=tries, reason=reason
     )

@@ -1,4 +1,4 @@
-"""A dead letter handled again, once what was wrong is mended.
+"""A dead letter handled again, once its cause is fixed.
 
 The letter is given to the handlers of the group that had set it aside, in this process and in one transaction
 with its mark, as its consumer would have done. It is not sent to the topic again, where all groups would have it a
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from exchange.platform.events import event, exactly_once
-from exchange.platform.events.dlq import Letter
+from exchange.platform.events.dlq import DeadLetter
 from exchange.platform.events.event import Event, Handler, Poison
 from exchange.platform.events.retry import database_away
 
@@ -20,13 +20,13 @@ class State(StrEnum):
     WAITING = "waiting"
     HANDLED = "handled"  # meanwhile, or before in another try
     UNREADABLE = "unreadable"  # no envelope: nothing can come of it
-    NOBODYS = "nobody's"  # no handler of its group wants such events
+    NO_HANDLER = "nobody's"  # no handler of its group takes such events
 
 
 Handlers = Mapping[str, Mapping[tuple[str, str], Handler]]  # by group
 
 
-def contents(letter: Letter) -> Event | None:
+def contents(letter: DeadLetter) -> Event | None:
     """None if it is unreadable."""
     try:
         return event.read(letter.topic, letter.key.encode(), letter.value)
@@ -34,7 +34,9 @@ def contents(letter: Letter) -> Event | None:
         return None
 
 
-def states(letters: Iterable[Letter], handlers: Mapping[str, Iterable[tuple[str, str]]]) -> dict[str, State]:
+def states(
+    letters: Iterable[DeadLetter], handlers: Mapping[str, Iterable[tuple[str, str]]]
+) -> dict[str, State]:
     """By letter's id. `handlers` are the (topic, event type) that each group wants."""
     found, waiting = {}, []
     for letter in letters:
@@ -42,7 +44,7 @@ def states(letters: Iterable[Letter], handlers: Mapping[str, Iterable[tuple[str,
         if event is None:
             found[letter.id] = State.UNREADABLE
         elif (letter.topic, event.event_type) not in handlers.get(letter.group, ()):
-            found[letter.id] = State.NOBODYS
+            found[letter.id] = State.NO_HANDLER
         else:
             waiting.append((letter, event.event_id))
     for group in {letter.group for letter, _ in waiting}:
@@ -53,7 +55,7 @@ def states(letters: Iterable[Letter], handlers: Mapping[str, Iterable[tuple[str,
     return found
 
 
-def replay(letter: Letter, handler: Handler) -> str:
+def replay(letter: DeadLetter, handler: Handler) -> str:
     """Empty, or why it failed again. A database that is away is raised."""
     event = contents(letter)
     assert event is not None, "only what is waiting"

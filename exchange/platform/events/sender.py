@@ -1,4 +1,4 @@
-"""Sends events to Kafka and says what became of each: it is there, it was refused, or nobody knows yet.
+"""Sends events to Kafka and says what became of each: it is there, it was refused, or it is not known yet.
 
 Order within a key is the producer's promise (`kafka.producer`): it keeps each partition in sequence, and after a
 message that the cluster refused it sends nothing more. Such a producer is thrown away, as is one whose messages did

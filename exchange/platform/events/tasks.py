@@ -75,12 +75,12 @@ class Runner:
         return sent
 
     def close(self) -> None:
-        """Let go of the database and of Kafka; the next run begins anew."""
+        """Let go of the database and of Kafka; the next run opens them again."""
         self._relay.close()
         self._sender.close()
 
     def _tell(self) -> None:
-        """We run; and what is committed from now on pokes again."""
+        """We run; and what is committed from now on wakes it again."""
         if self._circuit.away():
             return
         try:

@@ -1,7 +1,7 @@
 """Wakes the relay after a commit: cheap for who commits, and at most every EVERY seconds.
 
-`relay:poked` in Redis is there while a task is on its way that has not begun; whoever sets it sends one. All this is
-only to be quick: beat sends the same task ten times a second.
+`relay:poked` in Redis is there while a task is on its way that has not begun; the process that sets it sends one. All
+this is only to be quick: beat sends the same task ten times a second.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ enabled = env.exchange_events == "on" and bool(env.kafka_brokers)  # whether eve
 def wake_relay() -> None:
     """There is something new in the outbox, and it is committed. Takes a microsecond and never fails."""
     if enabled:
-        _poker.ask()
+        _waker.request()
 
 
-class Poker:
+class RelayWaker:
     """A thread does the work, begun when it is first asked to."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._circuit = Circuit()
 
-    def ask(self) -> None:
-        if self._asked.is_set():
+    def request(self) -> None:
+        if self._requested.is_set():
             return
-        self._asked.set()
+        self._requested.set()
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="relay-poker", daemon=True)
+                    self._thread = threading.Thread(target=self._run, name="relay-waker", daemon=True)
                     self._thread.start()
 
     def _run(self) -> None:
         send = _sender()
         pause = threading.Event()
-        while self._asked.wait():
-            self._asked.clear()
+        while self._requested.wait():
+            self._requested.clear()
             if not self._circuit.away():
                 try:
                     if client().set(POKED, 1, nx=True, px=POKED_MILLISECONDS):
@@ -66,7 +66,7 @@ class Poker:
 
 
 def _sender() -> Any:
-    """Sends the task. Celery is loaded here, by the thread: nobody else in a web process or matcher needs it."""
+    """Sends the task. Celery is loaded here, by the thread: nothing else in a web process or matcher needs it."""
     from celery import Celery
     from kombu.exceptions import OperationalError
 
@@ -75,7 +75,7 @@ def _sender() -> Any:
     connection = app.connection_for_write(transport_options=timeouts)
 
     def send() -> None:
-        with suppress(OperationalError):  # without Redis there is no poking, and beat goes on when it is back
+        with suppress(OperationalError):  # without Redis no wake-up is sent, and beat goes on when it is back
             app.send_task(
                 TASK, queue=QUEUE, expires=EXPIRES, ignore_result=True, retry=False, connection=connection
             )
@@ -83,4 +83,4 @@ def _sender() -> Any:
     return send
 
 
-_poker = Poker()
+_waker = RelayWaker()

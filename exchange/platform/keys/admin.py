@@ -1,5 +1,5 @@
-"""API keys in the admin: to be looked at, and revoked. Nobody but their user makes or changes them, and nobody sees a
-secret."""
+"""API keys in the admin: to be looked at, and revoked. Only their user creates or changes them, and a secret is not
+shown."""
 
 from __future__ import annotations
 

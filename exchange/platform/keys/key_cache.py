@@ -1,4 +1,7 @@
-"""API keys as requests need them: read once a second, in microseconds in between."""
+"""API keys as requests need them: read once a second, in microseconds in between.
+
+Why it is so: docs/decisions/013-api-keys.md.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Sequence
 
 from exchange.base.bounded_cache import Recent
 from exchange.platform.keys.addresses import Network, allows, networks
-from exchange.platform.keys.models import ApiKey, Kind
+from exchange.platform.keys.models import ApiKey, KeyKind
 from exchange.platform.keys.signatures import Check, ed25519_check, hmac_check
 from exchange.platform.members.authentication import KEEP_SECONDS, Member
 from exchange.platform.members.scopes import permitted
@@ -16,7 +19,7 @@ from exchange.platform.members.scopes import permitted
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-class Known:
+class CachedKey:
     """A key as it was read."""
 
     def __init__(self, key: ApiKey, read_at: float) -> None:
@@ -24,7 +27,7 @@ class Known:
         self.user_id = str(key.user_id)
         self.revoked = key.revoked_at is not None
         self.check: Check = (
-            hmac_check(key.secret) if key.kind == Kind.HMAC_SHA256 else ed25519_check(key.public_key)
+            hmac_check(key.secret) if key.kind == KeyKind.HMAC_SHA256 else ed25519_check(key.public_key)
         )
         self.read_at = read_at
         self._permissions = permitted(key.scopes)
@@ -66,10 +69,10 @@ class Known:
         return self._member[1]
 
 
-_known: Recent[str, Known] = Recent(10_000)
+_known: Recent[str, CachedKey] = Recent(10_000)
 
 
-def find(key_id: str) -> Known | None:
+def find(key_id: str) -> CachedKey | None:
     """The key as it was within the last second; None if there is none. Raises database errors."""
     known = _known.get(key_id)
     now = time.monotonic()
@@ -87,13 +90,13 @@ def find(key_id: str) -> Known | None:
     if key is None:
         _known.drop(key_id)
         return None
-    found = Known(key, now)
+    found = CachedKey(key, now)
     _known.put(key_id, found)
     return found
 
 
 def clear_cache(key_id: str | None = None) -> None:
-    """Read this key, or all of them, anew at their next use."""
+    """Read this key, or all of them, again at their next use."""
     if key_id is None:
         _known.clear()
     else:

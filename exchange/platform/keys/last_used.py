@@ -1,9 +1,11 @@
 """When a key was last used, and what was refused to it: noted on the way of a request, written beside it.
 
 A request leaves a note in memory, at most one a minute for each key and for each kind of refusal, so that a busy
-key costs one write a minute and somebody who hammers at a key cannot fill the audit log; a refusal tells how many
+key costs one write a minute and a client that hammers at a key cannot fill the audit log; a refusal says how many
 there were since the last one. A thread of each serving process writes the notes (`start`). What a process that is
 killed had not written yet is lost, which is about a second of it.
+
+Why it is so: docs/decisions/013-api-keys.md.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from exchange.platform.keys.models import ApiKey
 EVERY = 60.0  # seconds between two notes of the same
 PAUSE = 1.0  # seconds between two writes, so that many notes are one
 MOST = 10_000  # notes that wait while the database is away
-NOBODY = "unknown"  # who sent what no key signed
+UNKNOWN_SENDER = "unknown"  # who sent what no key signed
 _AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 _SEEN = """
@@ -97,7 +99,7 @@ class Notes:
                 self._refusals = refusals | self._refusals
             raise
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """As if nothing had been noted yet."""
         with self._lock:
             self._uses, self._refusals = {}, {}
@@ -126,7 +128,7 @@ def _run() -> None:
         except _AWAY as error:
             log.warning("uses of API keys could not be written", error=str(error).split("\n")[0])
             notes.some.set()
-        except Exception:  # nobody else would hear of it; the next notes are others
+        except Exception:  # nothing else would report it; the next notes are others
             log.exception("uses of API keys were lost")
         finally:
             connection.close()  # this is seldom
@@ -149,7 +151,7 @@ def _write_refusals(refusals: dict[tuple[str, str], Refusal]) -> None:
             audit.record(
                 action="REFUSE_API_KEY",
                 resource=f"api-key/{key_id}",
-                actor=str(owner.pk) if proven else NOBODY,
+                actor=str(owner.pk) if proven else UNKNOWN_SENDER,
                 role=owner.role if proven else "",
                 institution=str(owner.institution_id or ""),
                 new={"reason": code, "count": refusal.times, "user": str(owner.pk)},

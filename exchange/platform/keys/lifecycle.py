@@ -1,4 +1,4 @@
-"""Make, change and revoke keys: each writes its audit record in the caller's transaction."""
+"""Create, change and revoke keys: each writes its audit record in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import transaction
 
 from exchange.platform.audit import log as audit
 from exchange.platform.keys import key_cache
-from exchange.platform.keys.models import ApiKey, Kind
+from exchange.platform.keys.models import ApiKey, KeyKind
 from exchange.platform.members.models import User
 from exchange.platform.members.scopes import complete
 
@@ -26,14 +26,14 @@ class Revoked(Exception):
     """The key was revoked, which is for good."""
 
 
-class Made(NamedTuple):
+class CreatedKey(NamedTuple):
     """`secret` is shown to the user now and never again; empty for Ed25519."""
 
     key: ApiKey
     secret: str
 
 
-def make(
+def create(
     user: User,
     *,
     name: str,
@@ -42,14 +42,14 @@ def make(
     public_key: str = "",
     addresses: list[str],
     expires_at: datetime | None,
-) -> Made:
+) -> CreatedKey:
     """Raises TooMany."""
     User.objects.select_for_update(no_key=True).get(pk=user.pk)  # two at once are counted one after the other
     now = datetime.now(UTC)
     current = ApiKey.objects.filter(user=user, revoked_at=None)
     if current.exclude(expires_at__lte=now).count() >= MOST_KEYS:
         raise TooMany
-    secret = secrets.token_urlsafe(SECRET_BYTES) if kind == Kind.HMAC_SHA256 else ""
+    secret = secrets.token_urlsafe(SECRET_BYTES) if kind == KeyKind.HMAC_SHA256 else ""
     key = ApiKey.objects.create(
         user=user,
         name=name,
@@ -61,7 +61,7 @@ def make(
         expires_at=expires_at,
     )
     _record("CREATE_API_KEY", key, {}, key.facts())
-    return Made(key, secret)
+    return CreatedKey(key, secret)
 
 
 def change(key: ApiKey, changes: dict[str, Any]) -> ApiKey:

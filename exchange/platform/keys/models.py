@@ -15,7 +15,7 @@ from exchange.base.encryption import EncryptedTextField
 from exchange.platform.members.scopes import CHOICES
 
 
-class Kind(models.TextChoices):
+class KeyKind(models.TextChoices):
     HMAC_SHA256 = "HMAC_SHA256", "HMAC-SHA256"
     ED25519 = "ED25519", "Ed25519"
 
@@ -29,7 +29,7 @@ class ApiKey(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("user")
     )
     name = models.CharField(_("name"), max_length=60)
-    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
+    kind = models.CharField(_("kind"), max_length=20, choices=KeyKind.choices)
     secret = EncryptedTextField(max_length=64, blank=True, help_text="of HMAC: shared with the user")
     public_key = models.CharField(
         _("public key"), max_length=44, blank=True, help_text="of Ed25519: its 32 bytes in base64"
@@ -54,8 +54,8 @@ class ApiKey(models.Model):
         indexes = [models.Index(fields=["user", "-id"], name="api_keys_of_a_user")]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind=Kind.HMAC_SHA256, public_key="")
-                | (Q(kind=Kind.ED25519) & ~Q(public_key="")),
+                condition=Q(kind=KeyKind.HMAC_SHA256, public_key="")
+                | (Q(kind=KeyKind.ED25519) & ~Q(public_key="")),
                 name="api_key_has_what_its_kind_needs",
             ),
             models.CheckConstraint(condition=~Q(scopes=[]), name="api_key_has_a_scope"),

@@ -3,6 +3,8 @@
 Why not Redis: it may be flushed, restarted from an older file or taken over by a replica that lacks the last second,
 and says nothing of it; then a request that was seen would be new. PostgreSQL must be there for a request to mean
 anything, so asking it costs no availability, and an unlogged row costs no wait for the disk.
+
+Why it is so: docs/decisions/012-signed-requests.md.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import psycopg
 from django.db import connection, connections
 
 AHEAD = 1000  # ms that a timestamp may be in the future; as in seen.sql
-_KEEP = 60_000  # ms that a row stays longer than it is needed, for whoever was held up in between
+_KEEP = 60_000  # ms that a row stays longer than it is needed, for a request that was held up in between
 _MEMORY = UUID(int=0)
 
 _REMEMBER = "SELECT outcome, now FROM keys_remember($1, $2, $3)"
@@ -60,7 +62,7 @@ def _ask(opened: psycopg.Connection[Any], request: UUID, timestamp: int, window:
     return Remembered(Outcome(outcome), now)
 
 
-def forget_old() -> int:
+def delete_old() -> int:
     """Let go of what would be refused for its age; how many there were."""
     with connection.cursor() as cursor:
         cursor.execute(_FORGET, [_KEEP, _MEMORY])

@@ -16,6 +16,6 @@ def of_user(user_id: str, limit: int, before: UUID | None) -> list[ApiKey]:
 
 
 def own(user_id: str, key_id: UUID, *, lock: bool = False) -> ApiKey | None:
-    """A key of the user's; with `lock` nobody else changes it until the transaction ends."""
+    """A key of the user's; with `lock` no other transaction changes it until this one ends."""
     keys = ApiKey.objects.filter(user_id=user_id, pk=key_id).defer("secret").select_related("user")
     return (keys.select_for_update(of=("self",)) if lock else keys).first()

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from exchange.base.http.client_address import client_address
 from exchange.base.http.problems import Problem
 from exchange.platform.keys import key_cache, last_used, replay_protection, signatures
-from exchange.platform.keys.key_cache import Known
+from exchange.platform.keys.key_cache import CachedKey
 from exchange.platform.keys.replay_protection import AHEAD
 from exchange.platform.members import authentication
 from exchange.platform.members.authentication import Member
@@ -59,7 +59,7 @@ def authenticate(request: HttpRequest, permission: str, read: Callable[[HttpRequ
 
 def verify(
     claim: Claim, message: Callable[[], bytes], permission: str | None, address: str, agent: str
-) -> tuple[Member, Known]:
+) -> tuple[Member, CachedKey]:
     """The member and the key of a claim over `message`. Without a permission none is asked for."""
     timestamp, window = _times(claim)
     key = key_cache.find(claim.key_id)
@@ -71,7 +71,7 @@ def verify(
             raise refusal(
                 401, "invalid_signature", "The signature does not fit the request: see docs/api_keys.md."
             )
-        member = standing(key, address)
+        member = active_member(key, address)
         if permission is not None:
             authentication.require(member, permission)
         _once(key, signed, timestamp, window)
@@ -89,7 +89,7 @@ def note_refusal(request: HttpRequest, member: Member, code: str) -> None:
     last_used.refused(member.key_id, code, client_address(request), agent)
 
 
-def standing(key: Known, address: str) -> Member:
+def active_member(key: CachedKey, address: str) -> Member:
     """The member that a key stands for at this moment, from this address. Raises Problem."""
     if key.revoked:
         raise refusal(401, "key_revoked", "This API key was revoked.")
@@ -139,7 +139,7 @@ def _times(claim: Claim) -> tuple[int, int]:
     return timestamp, window
 
 
-def _once(key: Known, signed: bytes, timestamp: int, window: int) -> None:
+def _once(key: CachedKey, signed: bytes, timestamp: int, window: int) -> None:
     outcome, now = replay_protection.remember(signatures.fingerprint(key.id, signed), timestamp, window)
     if outcome is replay_protection.Outcome.NEW:
         return

@@ -8,6 +8,6 @@ from exchange.platform.keys import replay_protection
 
 
 @shared_task(name="keys.forget_signatures")
-def forget_signatures() -> int:
+def delete_old_signatures() -> int:
     """Requests that would be refused for their age need not be remembered."""
-    return replay_protection.forget_old()
+    return replay_protection.delete_old()

@@ -202,7 +202,7 @@ class LevelChangeForm(forms.ModelForm):
 
 @admin.register(KycLevel)
 class KycLevelAdmin(AskingAdmin, TenantAdmin, ModelAdmin):
-    """Where somebody differs from the product's own levels. Saving asks for it: caps are limits."""
+    """An institution's own terms of a level. Saving asks for approval: caps are limits."""
 
     tenant = "institution"
     ask_permission = level_changes.ASK
@@ -221,7 +221,7 @@ class KycLevelAdmin(AskingAdmin, TenantAdmin, ModelAdmin):
 
 
 def _now(row: Any, form: type[forms.Form]) -> dict[str, Any]:
-    """What stands there, so that a form changes nothing that nobody touched. A decision's reason is always new."""
+    """What stands there, so that a form changes nothing that was not edited. A decision's reason is always new."""
     return {name: getattr(row, name) for name in form.base_fields if name != "reason"}
 
 

@@ -1,4 +1,4 @@
-"""What the house decides about a customer: who it is, the level, each document. Nobody decides about themselves."""
+"""What the house decides about a customer: who it is, the level, each document. No user decides about themselves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DECIDE = "kyc.decide"
 
 
 class Refused(Exception):
-    """Its text says why, for whoever tried."""
+    """Its text says why, for the user who tried."""
 
 
 @transaction.atomic
@@ -38,7 +38,7 @@ def open_profile(user: User, *, by: User, trace_id: str) -> KycProfile:
 def identify(
     user: User, *, name: str, birth_date: date | None, identity_number: str, by: User, trace_id: str
 ) -> KycProfile:
-    """Keep who it is; the number is nobody else's at that institution. Raises Refused."""
+    """Keep who it is; no other user of that institution has the number. Raises Refused."""
     profile = _profile(user, by)
     number = selectors.normal(identity_number)
     other = selectors.with_identity(number, profile.institution_id)

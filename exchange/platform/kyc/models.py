@@ -1,6 +1,6 @@
-"""Know your customer: who somebody is, by which documents, and what they may do for it.
+"""Know your customer: who a user is, by which documents, and what they may do for it.
 
-What tells of a person is sealed (`exchange.base.encryption`). An identity number is found again by its keyed digest
+Personal data is sealed (`exchange.base.encryption`). An identity number is found again by its keyed digest
 alone, and is there once in an institution.
 """
 

@@ -21,7 +21,7 @@ _PROFILES = """
 
 
 class Permits(NamedTuple):
-    """`closed`: nobody without a profile may trade. `institutions`: those where it is the other way round, and
+    """`closed`: no user without a profile may trade. `institutions`: those where it is the other way round, and
     `others` the users for whom it is another than for those of their institution who have no profile."""
 
     closed: bool = False
@@ -30,7 +30,7 @@ class Permits(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """True if there is nobody who may not trade."""
+        """True if every user may trade."""
         return not (self.closed or self.institutions or self.others)
 
     def refuse(self, user_id: str, institution_id: str) -> bool:

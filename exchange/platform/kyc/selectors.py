@@ -1,4 +1,4 @@
-"""Reads: how far somebody is identified, and what that allows."""
+"""Reads: how far a user is identified, and what that allows."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from exchange.platform.members.models import User
 IDENTITY = "kyc_kycprofile.identity_number"
 
 
-class Standing(NamedTuple):
+class KycStatus(NamedTuple):
     state: str
     terms: Terms
 
 
-def standing(user_id: UUID | str, institution_id: UUID | str | None) -> Standing:
+def status(user_id: UUID | str, institution_id: UUID | str | None) -> KycStatus:
     """Of a user with a profile or without one."""
     profile = KycProfile.objects.filter(user_id=user_id).values_list("level", "state").first()
     level, state = profile or (env.exchange_kyc_level, ProfileState.UNVERIFIED.value)
-    return Standing(state, levels.terms(institution_id, level))
+    return KycStatus(state, levels.terms(institution_id, level))
 
 
 def documents(user_id: UUID | str) -> QuerySet[KycDocument]:
@@ -46,7 +46,7 @@ def with_identity(number: str, institution_id: UUID | str) -> User | None:
 
 
 def identity_digests(number: str) -> list[str]:
-    """What a number may stand as, by whichever key; none for an empty one."""
+    """The digests that a number may have, one for each key; none for an empty one."""
     return encryption.digests(normal(number), IDENTITY)
 
 

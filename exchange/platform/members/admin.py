@@ -88,7 +88,7 @@ class BrandInline(StackedInline):
 
 
 class HostInline(TabularInline):
-    """Whoever names a host shows their pages there, so an institution's staff may look only."""
+    """Who names a host shows their pages there, so an institution's staff may look only."""
 
     model = InstitutionHost
     extra = 0
@@ -119,8 +119,8 @@ class InstitutionAdmin(TenantAdmin, ModelAdmin):
 
 @admin.register(User)
 class UserAdmin(TenantAdmin, KeysetAdmin, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc] # as Django types actions
-    """A new user is a trader. A role is asked for and approved by somebody else, so no form has it; of the
-    staff only those are changed here, and get a password, who may less than whoever does it.
+    """A new user is a trader. A role is asked for and approved by another person, so no form has it; of the
+    staff only those are changed here, and get a password, who may less than the user who does it.
     """
 
     tenant = "institution"
@@ -203,7 +203,7 @@ def _ask(kind: str, **about: str) -> HttpResponse:
 
 @admin.register(KnownDevice)
 class KnownDeviceAdmin(TenantAdmin, ModelAdmin):
-    """To look at, and to forget: the next sign-in from it is told as one from a new device."""
+    """To look at, and to delete: the next sign-in from it is reported as one from a new device."""
 
     tenant = "user__institution"
     list_display = ["name", "user", "first_seen_at", "last_seen_at"]

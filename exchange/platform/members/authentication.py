@@ -96,18 +96,18 @@ def of_user(user_id: str) -> Member | None:
 
 
 def clear_cache() -> None:
-    """Read everybody anew at their next request."""
+    """Read each user again at their next request."""
     _known.clear()
 
 
 def _read(user_id: str) -> Member | None:
-    standing = selectors.standing(user_id)
-    if standing is None:
+    membership = selectors.active_membership(user_id)
+    if membership is None:
         return None
     return Member(
         user_id,
-        standing.institution_id,
-        standing.role,
-        frozenset(PERMISSIONS[standing.role]),
-        standing.order_rate,
+        membership.institution_id,
+        membership.role,
+        frozenset(PERMISSIONS[membership.role]),
+        membership.order_rate,
     )

@@ -19,7 +19,7 @@ class RoleBackend(ModelBackend):
         return set()
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
-        """A permission is for all rows that somebody sees, so one row (`obj`) changes nothing."""
+        """A permission is for all rows that a user sees, so one row (`obj`) changes nothing."""
         if user_obj.is_anonymous or not (user_obj.is_active and user_obj.is_staff):
             return set()
         return set(granted(user_obj.role, platform=user_obj.institution_id is None))

@@ -1,7 +1,7 @@
 """Whether this installation is a demo, where money and codes are for the asking.
 
 That takes EXCHANGE_DEMO and a row in the database, which `manage.py demo` alone sets, and only where there is nothing
-yet: else whoever sets a variable for their own shell would make a demo of a bank's installation.
+yet: else a variable of one user's shell would make a demo of a bank's installation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which device somebody signs in from, and whether they did so before.
+"""Which device a user signs in from, and whether they did so before.
 
     a browser   has a long random id in a cookie, which the terminal gives it and no script can read
     a program   sends `X-Device-ID`, at least 16 characters that it made once and keeps; one that sends none is
@@ -94,7 +94,7 @@ def browser_id(cookie: str | None) -> str:
 
 @transaction.atomic
 def signed_in(user: User, device: Device, *, trace_id: str) -> bool:
-    """Remember the device and tell of the sign-in; True if the user has never signed in from it."""
+    """Remember the device and record the sign-in; True if the user has never signed in from it."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {
         "user": user.pk,
@@ -114,7 +114,7 @@ def signed_in(user: User, device: Device, *, trace_id: str) -> bool:
         "address": device.address,
     }
     outbox.append(ACCOUNTS, str(user.pk), "SIGNED_IN", payload, trace_id=trace_id)
-    sign_in_signals.tell("sign_in", user, device=device.name, new_device=is_new)
+    sign_in_signals.record_action("sign_in", user, device=device.name, new_device=is_new)
     return is_new
 
 
@@ -143,6 +143,6 @@ def _network(address: str) -> str:
 
 
 def _forget_oldest(user: User) -> None:
-    """Somebody who is a new device each time must not fill the table."""
+    """A user with a new device each time must not fill the table."""
     kept = KnownDevice.objects.filter(user=user).order_by("-last_seen_at", "-pk")
     KnownDevice.objects.filter(user=user).exclude(pk__in=kept.values("pk")[:KEPT]).delete()

@@ -1,8 +1,8 @@
-"""The code with which somebody of the staff enrols a phone when they have none.
+"""The code with which a member of the staff enrols a phone when they have none.
 
-A password alone would let in whoever set it, and enrol their phone: from then on they would be two persons. So the
-secret of a new phone is shown for a code alone, which went to somebody else: who approved the role, or stood for
-whoever lost a phone. It is good once, and a new one voids it. In a demo who was given none needs none.
+A password alone would let in the person who set it, and enrol their phone: they would then be two persons. So the
+secret of a new phone is shown for a code alone, which went to another person: who approved the role, or stood for
+the one who lost a phone. It is good once, and a new one voids it. In a demo who was given none needs none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the back office calls an app, a model, a field and a choice, in the language of whoever looks.
+"""What the back office calls an app, a model, a field and a choice, in the language of the user who looks.
 
 Models say it in English, most by the name of the field alone. Here each such text becomes one that is looked up in the
 catalogue when it is shown, which asks for no migration: those know texts as they were written.

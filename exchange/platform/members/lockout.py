@@ -1,7 +1,7 @@
 """Who has guessed wrong too often may not try again for a while: by e-mail and address, in PostgreSQL.
 
-django-axes counts and decides; here it is told who asks, and asked. Sign-in writes nothing but a failure, and
-removes what it counted when somebody gets in. No other request comes near.
+django-axes counts and decides; it is called here with who asks. Sign-in writes nothing but a failure, and
+removes what it counted when a sign-in succeeds. No other request comes near.
 """
 
 from __future__ import annotations

@@ -207,8 +207,8 @@ class KnownDevice(models.Model):
 
 
 class PersonKey(models.Model):
-    """The key that seals what rows which never change tell of one person; see `members.persons`. Without it
-    nobody can read them any more."""
+    """The key that seals one person's data in rows which never change; see `members.personal_data`. Without it
+    they cannot be read any more."""
 
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="+")
     secret = EncryptedTextField(max_length=64, help_text="32 bytes in base64")

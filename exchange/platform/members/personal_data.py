@@ -1,8 +1,10 @@
-"""What rows that never change tell of a person, so that it can be forgotten all the same.
+"""Personal data in rows that never change, kept so that it can be erased all the same.
 
 A payment's destination or a record's address must stay as it was written, and the law may ask that it be erased.
 So each person has a key of their own (sealed with the installation's, see `exchange.base.encryption`), such values
-are sealed with it, and erasing is deleting the key: the rows stay, byte by byte, and nobody can read them.
+are sealed with it, and erasing is deleting the key: the rows stay, byte by byte, and can no longer be read.
+
+Why it is so: docs/decisions/018-retention-and-erasure.md.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 `GRANTS` names for each role the Django permissions ("trading.view_order") and the actions ("orders.cancel") that
 it has. What is not there is refused. `PLATFORM_ONLY` concerns the whole installation, so it holds for staff
-without an institution alone, whatever their role. Whose rows somebody sees is another matter: `members.tenancy`.
+without an institution alone, whatever their role. Whose rows a user sees is another matter: `members.tenancy`.
 
 There are no permission rows in the database and no groups: a role changes by a second person's approval, the
 table by a release. docs/roles.md is made from it. A superuser passes every check: that is for emergencies.
+
+Why it is so: docs/decisions/016-tenancy-and-roles.md.
 """
 
 from __future__ import annotations
@@ -82,12 +84,12 @@ _SURVEILLANCE = _may("change", "risk.case") | _may(
     "add change delete", "risk.surveillancerule", "risk.ownerlink"
 )
 
-# Concerns everybody's markets, or rows of all institutions.
+# Concerns the markets of all institutions, or rows of all institutions.
 PLATFORM_ONLY: frozenset[str] = (
     _MACHINE
     | _may("add change delete", "trading.asset", "trading.instrument", "matching.symbolgroup")
     | _may("add delete", "members.institution")
-    # Whoever names a host shows their pages there: an institution could take another's.
+    # Who names a host shows their pages there: an institution could take another's.
     | _may("add change delete", "members.institutionhost")
     | _may("add change", "risk.parameters")
     | {

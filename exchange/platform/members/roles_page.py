@@ -62,7 +62,7 @@ def _action(name: str) -> list[str]:
 
 
 def _models() -> set[str]:
-    """`app.model` of every permission that somebody has."""
+    """`app.model` of every permission that a role has."""
     granted = frozenset().union(*GRANTS.values()) - ACTIONS.keys()
     return {f"{app}.{name.partition('_')[2]}" for app, _, name in (each.partition(".") for each in granted)}
 

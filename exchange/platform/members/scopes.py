@@ -1,7 +1,7 @@
 """What a key may do: scopes, in terms of the permissions that users have. Pure.
 
 A key never has a permission that its user has not. No scope gives `profile:write`, and no key may make or change
-keys: that takes somebody who has signed in.
+keys: that takes a user who has signed in.
 """
 
 from __future__ import annotations

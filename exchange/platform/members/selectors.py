@@ -15,7 +15,7 @@ _STANDING = """
      WHERE u.id = %s AND u.is_active"""
 
 
-class Standing(NamedTuple):
+class Membership(NamedTuple):
     """What decides what a user may do at this moment."""
 
     institution_id: str | None
@@ -23,7 +23,7 @@ class Standing(NamedTuple):
     order_rate: int
 
 
-def standing(user_id: str) -> Standing | None:
+def active_membership(user_id: str) -> Membership | None:
     """The user's standing; None if there is no such user (a UUID's text) or they may not sign in."""
     with connection.cursor() as cursor:  # by hand: each active user is read each second
         cursor.execute(_STANDING, [user_id])
@@ -31,7 +31,7 @@ def standing(user_id: str) -> Standing | None:
     if row is None:
         return None
     institution_id, role, rate = row
-    return Standing(institution_id, role, env.exchange_order_rate if rate is None else rate)
+    return Membership(institution_id, role, env.exchange_order_rate if rate is None else rate)
 
 
 def active_user(user_id: str) -> User | None:

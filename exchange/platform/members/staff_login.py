@@ -1,6 +1,6 @@
 """Signing in to the back office: e-mail and password, then a code of the phone; at the first time, the phone.
 
-    /admin/login/        password           right: remembered in the session for five minutes, nobody is signed in
+    /admin/login/        password           right: remembered in the session for five minutes, no user is signed in
     /admin/login/phone/  without a phone    takes the enrolment code; then shows a secret, and takes a first code of it
     /admin/login/code/   with one           takes a code
 
@@ -70,7 +70,7 @@ class EnrolmentForm(forms.Form):
 
 
 class PasswordView(LoginView):
-    """Django's, but a right password alone signs nobody in."""
+    """Django's, but a right password alone does not sign in."""
 
     def form_valid(self, form: Any) -> HttpResponse:
         user = form.get_user()
@@ -107,8 +107,8 @@ def code(site: AdminSite, request: HttpRequest) -> HttpResponse:
 
 
 def phone(site: AdminSite, request: HttpRequest) -> HttpResponse:
-    """The second page of who has none: the secret as picture and text, and a code to prove that it arrived. Nobody sees
-    the secret without the enrolment code: else who knew it before could tell the codes of who enrols it."""
+    """The second page of who has none: the secret as picture and text, and a code to prove that it arrived. No one sees
+    the secret without the enrolment code: else who knew it before could compute the codes of who enrols it."""
     user = _pending(request)
     if user is None:
         return _to("login", request)

@@ -49,7 +49,7 @@ class Authenticator(ThrottlingMixin, Device):
         return 1
 
     def verify_token(self, token: str) -> bool:
-        """Use a code up. Whoever calls has locked the row, so that two requests cannot use the same one."""
+        """Use a code up. The caller has locked the row, so that two requests cannot use the same one."""
         allowed, _ = self.verify_is_allowed()
         totp = TOTP(self.key, STEP, 0, DIGITS, 0)
         totp.time = time.time()
@@ -80,7 +80,7 @@ class Authenticator(ThrottlingMixin, Device):
 
 
 class Enrolment(models.Model):
-    """The code that lets somebody of the staff enrol a phone, as a digest; see `members.enrolment`. Used up it goes."""
+    """The code that lets a member of the staff enrol a phone, as a digest; see `members.enrolment`. Used up it goes."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="+"

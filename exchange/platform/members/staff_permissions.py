@@ -10,9 +10,9 @@ from exchange.platform.members.roles import Role, granted
 def may_manage(by: User, whom: User) -> bool:
     """Traders: by all who may change users. Staff: by those who may all that these may, and more.
 
-    Else somebody could sign in as a second person and approve what they asked for. For the same reason only staff
+    Else one person could sign in as a second person and approve what they asked for. For the same reason only staff
     with a phone of their own count: who was shown the code with which one enrols a phone must not set the password as
-    well. Nobody touches a superuser but a superuser.
+    well. Only a superuser touches a superuser.
     """
     if by.is_superuser:
         return True

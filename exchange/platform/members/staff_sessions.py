@@ -57,7 +57,7 @@ def of(request: HttpRequest) -> StaffSession | None:
 
 
 def why_over(request: HttpRequest) -> str:
-    """Why the browser's last session ended, in words for its user; empty if nobody would ask."""
+    """Why the browser's last session ended, in words for its user; empty where there is nothing to say."""
     number = request.session.get(KEY)
     session = StaffSession.objects.filter(pk=number).first() if number is not None else None
     if session is None or session.ending in ("", End.SIGNED_OUT):
@@ -81,17 +81,17 @@ def end_all(user: User) -> int:
 def end_others(request: HttpRequest) -> int:
     """All of this user's but the one that asks."""
     current = of(request)
-    assert current is not None, "the site lets nobody else in"
+    assert current is not None, "the site lets in who has such a session only"
     others = StaffSession.objects.filter(user_id=current.user_id, ended_at=None).exclude(pk=current.pk)
     return others.update(ended_at=timezone.now(), ending=End.REVOKED)
 
 
 def end(session: StaffSession) -> bool:
-    """By somebody else's hand; False if it is over already."""
+    """Ended by another user; False if it is over already."""
     return _end(session, End.REVOKED, timezone.now())
 
 
-def forget_old() -> int:
+def delete_old() -> int:
     """Sign-ins that are no longer recent; how many. None of them is open: `env` allows a session a week at most."""
     deleted, _by_model = StaffSession.objects.filter(started_at__lt=timezone.now() - RECENT).delete()
     return deleted

@@ -1,4 +1,4 @@
-"""The back office's site: lets in who has given both factors and whose session is not over, nobody else."""
+"""The back office's site: lets in only who has given both factors and whose session is not over."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from exchange.platform.members import staff_sessions
 
 
 @shared_task(name="members.forget_sessions")
-def forget_sessions() -> int:
+def delete_old_sessions() -> int:
     """Browsers' sessions that have run out, and sign-ins that are no longer recent; how many of these."""
     SessionStore.clear_expired()
-    return staff_sessions.forget_old()
+    return staff_sessions.delete_old()

@@ -1,9 +1,11 @@
-"""Whose rows somebody of the staff sees in the back office, and the base of every admin page that keeps to it.
+"""Whose rows a member of the staff sees in the back office, and the base of every admin page that keeps to it.
 
 Staff of an institution see that institution's rows and nothing else; staff without one see all. `TenantAdmin`
 (for a ModelAdmin and for an inline alike) cuts what a page starts from, so lists, searches, filters,
 autocompletes, actions, exports and guessed addresses have nothing else to find. Choices of related rows are cut
 by the tenancy of the page of what they point to; a model without such a page has none to offer.
+
+Why it is so: docs/decisions/016-tenancy-and-roles.md.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from django.http import HttpRequest
 from exchange.base.admin.decimal_columns import FiguresAdmin
 from exchange.platform.audit.admin import AuditedAdmin
 
-NOBODY = Q(pk__in=[])
-EVERYBODY = Q()
+NO_ROWS = Q(pk__in=[])
+ALL_ROWS = Q()
 
 
 def visible(user: Any) -> UUID | None:
@@ -34,7 +36,7 @@ def visible(user: Any) -> UUID | None:
 
 
 class TenantRelatedFilter(admin.RelatedFieldListFilter):
-    """A filter by a related row that offers only rows that whoever looks may see."""
+    """A filter by a related row that offers only rows that the user may see."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         ordering = self.field_admin_ordering(field, request, model_admin)
@@ -46,12 +48,12 @@ class TenantRelatedFilter(admin.RelatedFieldListFilter):
 
 
 def rows_of(model: type[Model], site: AdminSite, user: Any) -> Q:
-    """Which rows of `model` somebody may be offered, by the tenancy of its own page."""
+    """Which rows of `model` a user may be offered, by the tenancy of its own page."""
     institution = visible(user)
     if institution is None:
-        return EVERYBODY
+        return ALL_ROWS
     page = site._registry.get(model)
-    return page.of_institution(institution) if isinstance(page, TenantAdmin) else NOBODY
+    return page.of_institution(institution) if isinstance(page, TenantAdmin) else NO_ROWS
 
 
 class TenantAdmin(FiguresAdmin, AuditedAdmin):
@@ -68,7 +70,7 @@ class TenantAdmin(FiguresAdmin, AuditedAdmin):
     def of_institution(cls, institution: UUID) -> Q:
         """The rows of one institution."""
         if cls.tenant is None:
-            return EVERYBODY
+            return ALL_ROWS
         paths = (cls.tenant,) if isinstance(cls.tenant, str) else cls.tenant
         return Q.create([(path, institution) for path in paths], connector=Q.OR)
 
@@ -92,7 +94,7 @@ class TenantAdmin(FiguresAdmin, AuditedAdmin):
 
     def _cut(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
         if db_field.name == self.tenant and visible(request.user) is not None:
-            kwargs.setdefault("required", True)  # without one it would be everybody's
+            kwargs.setdefault("required", True)  # without one it would be of all institutions
         model = db_field.remote_field.model
         rows = kwargs.get("queryset")
         rows = model._default_manager.all() if rows is None else rows

@@ -1,6 +1,6 @@
 """Access and refresh tokens: JWT, RS256, with the claims user_id, institution_id, role and permissions.
 
-The claims are for whoever gets the token shown; this exchange itself believes the database
+The claims are for the client that holds the token; this exchange itself believes the database
 (`exchange.platform.members.authentication`).
 """
 

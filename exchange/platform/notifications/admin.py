@@ -60,7 +60,7 @@ class TextTemplateForm(forms.ModelForm):
         }
 
     def clean(self) -> dict[str, Any]:
-        """Tried out with an example, so that nobody's notification fails for it."""
+        """Tried out with an example, so that no user's notification fails for it."""
         given = super().clean() or {}
         if not self.errors:
             texts.check(TextTemplate(**given))

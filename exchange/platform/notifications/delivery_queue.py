@@ -1,7 +1,9 @@
 """The queue of deliveries: which is next, and what became of it.
 
-A row is claimed (SENDING) and that is committed before its provider hears of it; so whoever dies in between
-leaves a row that nobody claims again, and no message goes out twice. After a while it is shown as UNKNOWN.
+A row is claimed (SENDING) and that is committed before its provider gets it; so a process that dies in between
+leaves a row that is not claimed again, and no message goes out twice. After a while it is shown as UNKNOWN.
+
+Why it is so: docs/decisions/011-notifications-at-most-once.md.
 """
 
 from __future__ import annotations
@@ -34,22 +36,22 @@ log = structlog.get_logger(__name__)
 
 
 class Claim(NamedTuple):
-    """Deliveries that one letter is for: one, or all that waited for a digest."""
+    """Deliveries that one message is for: one, or all that waited for a digest."""
 
     deliveries: list[Delivery]
-    letter: RenderedMessage
+    message: RenderedMessage
     digest: bool
 
 
 def claim(channel: Channel) -> Claim | None:
-    """The next letter of `channel`; the caller alone has it. None if nothing is due."""
+    """The next message of `channel`; the caller alone has it. None if nothing is due."""
     while True:
         with transaction.atomic():
             deliveries, digest = _due(channel)
             if not deliveries:
                 return None
             try:
-                letter = compose(deliveries, digest=digest)
+                message = compose(deliveries, digest=digest)
             except Undeliverable as error:
                 _finish(deliveries, State.FAILED, str(error))
                 continue
@@ -64,7 +66,7 @@ def claim(channel: Channel) -> Claim | None:
             _of(deliveries).update(
                 state=State.SENDING, claimed_at=datetime.now(UTC), tries=F("tries") + 1, reason=""
             )
-        return Claim(deliveries, letter, digest)
+        return Claim(deliveries, message, digest)
 
 
 def sent(claim: Claim) -> None:
@@ -91,7 +93,7 @@ def again(claim: Claim, reason: str, after: timedelta | None = None) -> None:
 
 
 def tidy() -> dict[str, int]:
-    """Say what is known of what was left behind, and forget what is old; how many of each."""
+    """Say what is known of what was left behind, and delete what is old; how many of each."""
     now = datetime.now(UTC)
     left = Delivery.objects.filter(state=State.SENDING, claimed_at__lt=now - SENT_BY)
     late = Delivery.objects.filter(state__in=[State.QUEUED, State.HELD], id__lt=ids.floor(now - LATEST))

@@ -1,6 +1,6 @@
 """How the stream process learns of a notification: one message each on Redis' channel `notifications`.
 
-Redis may lose it. Whoever follows the feed begins with the last ones that PostgreSQL has, and again whenever
+Redis may lose it. A stream process begins with the last ones that PostgreSQL has, and again whenever
 the subscription was broken.
 """
 
@@ -37,13 +37,13 @@ _encode = msgspec.json.Encoder().encode
 _circuit = Circuit()
 
 
-def publish(told: Iterable[FeedNote]) -> None:
+def publish(notes: Iterable[FeedNote]) -> None:
     """After the commit. Those who follow see it at their next look if Redis is away."""
     if _circuit.away():
         return
     try:
         with client().pipeline(transaction=False) as pipe:
-            for each in told:
+            for each in notes:
                 pipe.publish(redis_keys.NOTIFICATIONS, _encode(each))
             pipe.execute()
         _circuit.works()

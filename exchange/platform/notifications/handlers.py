@@ -1,8 +1,8 @@
-"""From events to what users are told: the handlers of consumer group `notifications`.
+"""From events to users' notifications: the handlers of consumer group `notifications`.
 
 A fill is known by the order and how much of it is filled: an amendment reports the same state again and is
-no news. An order of which something was filled and the rest cancelled at once (MARKET, IOC) is told as partly
-filled, unless that fill was told before.
+no news. An order of which something was filled and the rest cancelled at once (MARKET, IOC) is reported as partly
+filled, unless that fill was reported before.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def sign_ins(events: list[Event]) -> None:
 
 
 def _known(
-    events: Iterable[Event], struct: type[T], happening: Callable[[Event, T], NotificationEvent | None]
+    events: Iterable[Event], struct: type[T], notification: Callable[[Event, T], NotificationEvent | None]
 ) -> list[NotificationEvent]:
-    found = (happening(event, _read(event, struct)) for event in events)
+    found = (notification(event, _read(event, struct)) for event in events)
     return [each for each in found if each is not None]
 
 
@@ -120,7 +120,7 @@ def _order(event: Event, order: Order) -> NotificationEvent | None:
         data["price"] = plain(order.price)
     if order.reason:
         data["reason"] = order.reason
-    return _happening(event, order.user_id, kind, f"{order.order_id} {kind} {filled}", data)
+    return _notification(event, order.user_id, kind, f"{order.order_id} {kind} {filled}", data)
 
 
 def _kind(order: Order) -> NotificationKind | None:
@@ -144,7 +144,7 @@ def _deposit(event: Event, deposit: Deposited) -> NotificationEvent:
         "amount": plain(deposit.amount),
         "transaction_id": deposit.transaction_id,
     }
-    return _happening(event, deposit.user_id, NotificationKind.DEPOSIT, event.event_id, data)
+    return _notification(event, deposit.user_id, NotificationKind.DEPOSIT, event.event_id, data)
 
 
 def _withdrawal(event: Event, withdrawal: Withdrawal) -> NotificationEvent | None:
@@ -159,17 +159,17 @@ def _withdrawal(event: Event, withdrawal: Withdrawal) -> NotificationEvent | Non
         "reason": withdrawal.reason,
     }
     about = f"{withdrawal.withdrawal_id} {withdrawal.status}"
-    return _happening(event, withdrawal.user_id, NotificationKind.WITHDRAWAL, about, data)
+    return _notification(event, withdrawal.user_id, NotificationKind.WITHDRAWAL, about, data)
 
 
 def _sign_in(event: Event, sign_in: SignedIn) -> NotificationEvent | None:
     if not sign_in.new_device:
         return None
     data = {"device": sign_in.device, "address": sign_in.address}
-    return _happening(event, sign_in.user_id, NotificationKind.NEW_DEVICE, event.event_id, data)
+    return _notification(event, sign_in.user_id, NotificationKind.NEW_DEVICE, event.event_id, data)
 
 
-def _happening(
+def _notification(
     event: Event, user: str, kind: NotificationKind, about: str, data: dict[str, Any]
 ) -> NotificationEvent:
     at = rfc3339(event.moment, "auto")

@@ -1,6 +1,6 @@
-"""What users are told of and how: the kinds, the channels, and what holds where a user chose nothing.
+"""What users are notified of and how: the kinds, the channels, and what holds where a user chose nothing.
 
-A fill is told on the feed each time; by e-mail only when the order is complete, because somebody who trades
+A fill is sent on the feed each time; by e-mail only when the order is complete, because a user who trades
 all day would get thousands.
 """
 
@@ -32,7 +32,7 @@ DEFAULTS: dict[NotificationKind, frozenset[Channel]] = {
     NotificationKind.ORDER_FILLED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
     NotificationKind.ORDER_PARTIALLY_FILLED: frozenset({Channel.WEBSOCKET}),
     NotificationKind.STOP_TRIGGERED: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
-    NotificationKind.ORDER_REJECTED: frozenset({Channel.WEBSOCKET}),  # whoever placed it was answered so
+    NotificationKind.ORDER_REJECTED: frozenset({Channel.WEBSOCKET}),  # the user who placed it was answered so
     NotificationKind.DEPOSIT: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
     NotificationKind.WITHDRAWAL: frozenset({Channel.EMAIL, Channel.WEBSOCKET}),
     NotificationKind.NEW_DEVICE: frozenset({Channel.EMAIL, Channel.SMS, Channel.WEBSOCKET}),
@@ -42,5 +42,5 @@ SECURITY = frozenset({NotificationKind.NEW_DEVICE})
 
 
 def is_fixed(kind: NotificationKind, channel: Channel) -> bool:
-    """Nobody can turn this off: it is how a user learns that somebody else is at their account."""
+    """No user can turn this off: it is how they learn that another person is at their account."""
     return kind in SECURITY and channel == Channel.EMAIL

@@ -13,26 +13,26 @@ from exchange.platform.notifications.rendering import RenderedMessage
 
 
 class Mail:
-    """A connection for each letter: one that was kept open fails at the moment that counts."""
+    """A connection for each message: one that was kept open fails at the moment that counts."""
 
     name = "e-mail"
 
-    def send(self, letter: RenderedMessage) -> None:
+    def send(self, message: RenderedMessage) -> None:
         """Raises what `outcomes` has."""
-        message = EmailMessage(
-            letter.subject,
-            letter.body,
-            letter.sender,
-            [letter.to],
+        email = EmailMessage(
+            message.subject,
+            message.body,
+            message.sender,
+            [message.to],
             headers={
-                "Message-ID": f"<{letter.reference}@{_domain(letter.sender)}>",
-                "Auto-Submitted": "auto-generated",  # RFC 3834: nobody's absence is told to us
+                "Message-ID": f"<{message.reference}@{_domain(message.sender)}>",
+                "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office answer comes back to us
             },
         )
         connection = get_connection()
         try:
             _open(connection)
-            connection.send_messages([message])
+            connection.send_messages([email])
         except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
             raise _refusal(error) from None
         except OSError as error:

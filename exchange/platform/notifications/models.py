@@ -1,6 +1,6 @@
-"""What users were told, by which way, and how they and their institutions want it.
+"""What users were notified of, on which channels, and how they and their institutions want it.
 
-A `Notification` stands in the user's list and is told once on the feed. Each way out of the house has a
+A `Notification` stands in the user's list and is sent once on the feed. Each way out of the house has a
 `Delivery`, and a delivery is handed to its provider once.
 """
 
@@ -20,7 +20,7 @@ PHONE = r"^\+[1-9][0-9]{6,14}$"  # ITU-T E.164
 
 class Notification(models.Model):
     """`about` names what happened: an event, or a state of an order that several events may report. One event
-    always gives the same, so a user is told of nothing twice."""
+    always gives the same, so a user is notified of nothing twice."""
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False, related_name="+")

@@ -12,4 +12,4 @@ class NotTaken(Exception):
 
 
 class Unanswered(Exception):
-    """It was on its way and nobody said what became of it: never tried again."""
+    """It was on its way and no answer says what became of it: never tried again."""

@@ -1,4 +1,4 @@
-"""What each user wants to be told, and how: the defaults, and where they chose otherwise."""
+"""Which notifications each user wants, and on which channels: the defaults, and where they chose otherwise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Preferences(NamedTuple):
 
 
 def wanted(users: Collection[str]) -> Mapping[str, Wanted]:
-    """By user, the channels on which they can and want to be told of each kind. Who may not sign in is not in
+    """By user, the channels on which they can and want to get each kind. Who may not sign in is not in
     it."""
     with connection.cursor() as cursor:
         cursor.execute(_CHOSEN, [array(users)])

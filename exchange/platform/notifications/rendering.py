@@ -23,8 +23,8 @@ from exchange.platform.notifications.models import Delivery, Letterhead, UserCon
 
 @dataclass(frozen=True, repr=False)
 class RenderedMessage:
-    """`to` is an e-mail address or a phone number, so a letter is not for a log. `reference` is the same
-    whenever the same letter is handed over."""
+    """`to` is an e-mail address or a phone number, so a message is not for a log. `reference` is the same
+    whenever the same message is handed over."""
 
     reference: str
     to: str
@@ -34,11 +34,11 @@ class RenderedMessage:
 
 
 class Undeliverable(Exception):
-    """There is nobody or nothing to send it to. The text names nobody."""
+    """There is no user or no address to send it to. The text names no person."""
 
 
 def compose(deliveries: Sequence[Delivery], *, digest: bool) -> RenderedMessage:
-    """One letter for these, which have a user and channel in common. Raises Undeliverable; database errors."""
+    """One message for these, which have a user and channel in common. Raises Undeliverable; database errors."""
     first = deliveries[0]
     user = User.objects.select_related("institution").get(pk=first.user_id)
     if not user.is_active:

@@ -17,7 +17,7 @@ def latest(user_id: str, limit: int, before: UUID | None = None, kind: str | Non
 
 
 def feed(user_id: str, limit: int) -> list[Note]:
-    """What the user was told on the feed, newest first."""
+    """What was sent to the user on the feed, newest first."""
     return _notes(Notification.objects.filter(user_id=user_id, live=True), limit)
 
 

@@ -1,7 +1,7 @@
-"""Hands letters to their providers, in threads of the process that consumes events: a provider that hangs holds
+"""Hands messages to their providers, in threads of the process that consumes events: a provider that hangs holds
 up its own channel and nothing else.
 
-Each thread has a provider and a circuit breaker of its own. While that is open letters wait in the queue.
+Each thread has a provider and a circuit breaker of its own. While that is open messages wait in the queue.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from exchange.platform.notifications.sms import Provider
 LOOK_SECONDS = 2.0  # what another process queued, or what is tried again, is found within this time
 THREADS = 2  # a channel
 PACE_SECONDS = (
-    0.1  # between two letters of a thread: providers want no bursts, nor does the order path beside us
+    0.1  # between two messages of a thread: providers want no bursts, nor does the order path beside us
 )
 FAILURES = 5  # in a row until a provider is left alone
 REST_SECONDS = 30.0
-GOODBYE_SECONDS = 12.0  # a letter that is being handed over when we stop
+GOODBYE_SECONDS = 12.0  # a message that is being handed over when we stop
 
 PROVIDERS: dict[Channel, Callable[[], Provider]] = {Channel.EMAIL: Mail, Channel.SMS: sms.provider}
 
@@ -47,7 +47,7 @@ class Sender:
         self._rest_seconds = rest_seconds
         self._rests_until = float("-inf")
         # What the last failure raised is raised, and not the breaker's own error: it decides what becomes of
-        # the letter.
+        # the message.
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=FAILURES,
             reset_timeout=rest_seconds,
@@ -88,7 +88,7 @@ class Sender:
     def _hand_over(self, claim: Claim) -> str:
         """Once. What became of it."""
         try:
-            self._breaker.call(self._provider.send, claim.letter)
+            self._breaker.call(self._provider.send, claim.message)
         except pybreaker.CircuitBreakerError:
             delivery_queue.again(claim, "the provider is away", timedelta(seconds=self._rest_seconds))
             return "postponed"
@@ -132,7 +132,7 @@ class Sender:
         log.warning(
             f"letter {outcome}",
             provider=self._provider.name,
-            delivery=claim.letter.reference,
+            delivery=claim.message.reference,
             reason=str(error),
         )
         return outcome
@@ -144,7 +144,7 @@ _senders: list[Sender] = []
 def start() -> None:
     """Send what is queued, until `stop`."""
     assert not _senders, "started once a process"
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells each request, with the gateway's address
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request, with the gateway's address
     _senders.extend(
         Sender(channel, provider()) for channel, provider in PROVIDERS.items() for _ in range(THREADS)
     )

@@ -22,20 +22,20 @@ LATER = frozenset({429, 500, 503})
 
 
 class Provider(Protocol):
-    """Hands a letter over. One belongs to one thread."""
+    """Hands a message over. One belongs to one thread."""
 
     name: str
 
-    def send(self, letter: RenderedMessage) -> None:
+    def send(self, message: RenderedMessage) -> None:
         """Raises what `outcomes` has."""
 
 
 class ConsoleSms:
     name = "SMS"
 
-    def send(self, letter: RenderedMessage) -> None:
+    def send(self, message: RenderedMessage) -> None:
         """The number is a person's, and a console is often kept as a log."""
-        sys.stdout.write(f"SMS to {letter.to[:3]}…{letter.to[-2:]}\n{letter.body}\n{'-' * 79}\n")
+        sys.stdout.write(f"SMS to {message.to[:3]}…{message.to[-2:]}\n{message.body}\n{'-' * 79}\n")
         sys.stdout.flush()
 
 
@@ -50,10 +50,10 @@ class HttpSms:
             limits=httpx.Limits(max_keepalive_connections=0),  # one that was kept open fails when it counts
         )
 
-    def send(self, letter: RenderedMessage) -> None:
-        message = {"to": letter.to, "text": letter.body, "reference": letter.reference}
+    def send(self, message: RenderedMessage) -> None:
+        body = {"to": message.to, "text": message.body, "reference": message.reference}
         try:
-            status = self._client.post(self._url, json=message).status_code
+            status = self._client.post(self._url, json=body).status_code
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NotTaken(type(error).__name__) from None
         except httpx.HTTPError as error:

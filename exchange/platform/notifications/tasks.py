@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 @shared_task(name="notifications.tidy")
 def tidy() -> dict[str, int]:
-    """How many deliveries nobody knows about, how many were too late, and how many rows were forgotten."""
+    """How many deliveries have an unknown outcome, how many were too late, and how many rows were deleted."""
     found = delivery_queue.tidy()
     if found["unknown"] or found["late"]:
         log.warning("letters were not sent", unknown=found["unknown"], late=found["late"])

@@ -89,7 +89,7 @@ def write(
     if own is not None:
         try:
             return _words(channel, _render(own.subject, values, _engine), _render(own.body, values, _engine))
-        except Exception as error:  # whatever an operator's template does, the user is told
+        except Exception as error:  # whatever an operator's template does, the user is notified
             log.error("template fails", template=own.pk, error=type(error).__name__)
     return _from_file(kind, channel, language, values)
 

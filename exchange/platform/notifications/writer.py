@@ -1,7 +1,7 @@
 """Writes notifications and their deliveries in the open transaction; what leaves the house leaves after it.
 
 One who trades all day gets `SINGLE_AN_HOUR` messages an hour and channel; what is above waits for a digest.
-Security has an allowance of its own, so that nobody can drown it in fills.
+Security has an allowance of its own, so that no number of fills can hold it up.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ class _Row(msgspec.Struct):
     created_at: str
 
 
-def write(happenings: Sequence[NotificationEvent]) -> None:
-    """Tell each user once, on the channels they want. Needs an open transaction."""
+def write(events: Sequence[NotificationEvent]) -> None:
+    """Notify each user once of each event, on the channels they want. Needs an open transaction."""
     assert connection.in_atomic_block, "a notification commits with the mark that its event was handled"
-    if not happenings:
+    if not events:
         return
-    wanted = preferences.wanted({each.user_id for each in happenings})
+    wanted = preferences.wanted({each.user_id for each in events})
     channels: dict[str, frozenset[Channel]] = {}
     rows = []
-    for each in happenings:
+    for each in events:
         on = wanted.get(each.user_id, {}).get(each.kind)
         if on:
             row = _Row(
@@ -140,8 +140,8 @@ def _told(row: _Row) -> FeedNote:
     return FeedNote(row.user_id, Note(row.id, row.kind, row.event_id, row.data, row.created_at))
 
 
-def _leave(told: list[FeedNote], outward: bool) -> None:
-    if told:
-        feed.publish(told)
+def _leave(notes: list[FeedNote], outward: bool) -> None:
+    if notes:
+        feed.publish(notes)
     if outward:
         sender.wake()

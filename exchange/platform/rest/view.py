@@ -5,6 +5,8 @@ request, negotiation and renderers, which cost more than the rest of an order's 
 handler gets Django's own request (with `member` and `trace_id`) and returns an `HttpResponse`, mostly through
 `answer`. Callers are known by bearer tokens or by the signature of an API key, never by cookies, so CSRF does
 not apply (`APIView.as_view` exempts it).
+
+Why it is so: docs/decisions/026-rest-without-drf.md.
 """
 
 from __future__ import annotations

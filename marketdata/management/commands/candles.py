@@ -1,4 +1,4 @@
-"""`manage.py candles`: count trades into candles now, or make all candles anew from the trades."""
+"""`manage.py candles`: count trades into candles now, or make all candles again from the trades."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--rebuild", action="store_true", dest="anew", help="from all trades since the first"
+            "--rebuild", action="store_true", dest="rebuild", help="from all trades since the first"
         )
         parser.add_argument("--symbol", help="rebuild this market only, such as BTC/USDT")
         parser.add_argument("--dry-run", action="store_true", help="say what differs, and change nothing")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
 
     def handle(
-        self, *args: Any, anew: bool, symbol: str | None, dry_run: bool, as_json: bool, **options: Any
+        self, *args: Any, rebuild: bool, symbol: str | None, dry_run: bool, as_json: bool, **options: Any
     ) -> None:
-        if not anew and (dry_run or symbol):
+        if not rebuild and (dry_run or symbol):
             raise CommandError("--symbol and --dry-run go with --rebuild", returncode=2)
-        items = [self._rebuild(each, dry_run) for each in self._chosen(symbol)] if anew else []
+        items = [self._rebuild(each, dry_run) for each in self._chosen(symbol)] if rebuild else []
         counted, gaps = (0, set()) if dry_run else self._count()
         differences = sum(item["missing"] + item["wrong"] + item["surplus"] for item in items)
         if as_json:

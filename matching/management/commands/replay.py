@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from matching.recorded.inferred import Hindsight
 from matching.recorded.recording import Fill, FlowError, Row, events, read
-from matching.recorded.replay import EXPLANATIONS, Difference, Kind, Replay, Report
+from matching.recorded.replay import EXPLANATIONS, Comparison, Difference, Replay, Report
 
 PROGRESS_EVERY = 1_000  # events
 
@@ -72,7 +72,7 @@ def summary(report: Report) -> dict[str, Any]:
         "auction_fills": report.auction_fills,
         "aggressors": report.aggressors.total(),
         "classes": {
-            kind: {"count": report.aggressors[kind], "explanation": EXPLANATIONS[kind]} for kind in Kind
+            kind: {"count": report.aggressors[kind], "explanation": EXPLANATIONS[kind]} for kind in Comparison
         },
         "share_exact": report.share,
         "share_exact_without_icebergs": report.share_without_icebergs,
@@ -95,7 +95,7 @@ def lines(report: Report) -> list[str]:
         f"the opening auction, set apart: {report.auction_fills} fills, taken off as they were",
         "",
         f"{total:,} aggressors in continuous trading",
-        *(f"{report.aggressors[kind]:>7,}  {kind:<17} {EXPLANATIONS[kind]}" for kind in Kind),
+        *(f"{report.aggressors[kind]:>7,}  {kind:<17} {EXPLANATIONS[kind]}" for kind in Comparison),
         "",
         f"exact: {report.share:.2%} of all, {report.share_without_icebergs:.2%} with icebergs set apart",
         f"fills alike: {report.fills_alike:,} of {report.fills:,}",

@@ -143,7 +143,7 @@ def _instruments(institutions: list[Institution]) -> None:
     for institution in institutions:
         if not FeeSchedule.objects.filter(institution=institution, instrument=None).exists():
             FeeSchedule.objects.create(institution=institution, **rates)
-    catalog.forget()
+    catalog.clear_cache()
 
 
 def _users(institutions: list[Institution]) -> int:

@@ -20,7 +20,7 @@ from exchange.platform.events.consumer import Consumer
 from exchange.platform.events.event import Handler
 
 NICE = 10  # gives way to who is on the order path, once it has started
-SWITCH_SECONDS = 0.001  # threads here wait for answers: whoever has one is to go on soon
+SWITCH_SECONDS = 0.001  # threads here wait for answers: one that has its answer is to go on soon
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Command(BaseCommand):
 
 
 def consume(tables: Mapping[str, Mapping[tuple[str, str], Handler]], stop: threading.Event) -> bool:
-    """Until `stop`. False if a group ended by an error: then all end, and whoever keeps this process starts it
+    """Until `stop`. False if a group ended by an error: then all end, and the supervisor of this process starts it
     again."""
     failed = threading.Event()
 

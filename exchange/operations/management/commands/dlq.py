@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exchange.operations.event_dispatch import HANDLERS, handlers
 from exchange.platform.events import kafka
-from exchange.platform.events.dlq import Letter, read
+from exchange.platform.events.dlq import DeadLetter, read
 from exchange.platform.events.replay import State, contents, replay, states
 from exchange.platform.events.topics import TOPICS
 
@@ -54,7 +54,12 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _replay(
-        self, letters: Sequence[Letter], found: dict[str, State], rows: list[dict[str, Any]], *, dry_run: bool
+        self,
+        letters: Sequence[DeadLetter],
+        found: dict[str, State],
+        rows: list[dict[str, Any]],
+        *,
+        dry_run: bool,
     ) -> list[dict[str, Any]]:
         """The rows of those that waited, and what came of each."""
         tables = {
@@ -92,7 +97,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(rows)} {what}")
 
 
-def _wanted(letter: Letter, options: dict[str, Any]) -> bool:
+def _wanted(letter: DeadLetter, options: dict[str, Any]) -> bool:
     if options["group"] and letter.group != options["group"]:
         return False
     if not options["id"]:
@@ -101,7 +106,7 @@ def _wanted(letter: Letter, options: dict[str, Any]) -> bool:
     return letter.id in options["id"] or (event is not None and event.event_id in options["id"])
 
 
-def _row(letter: Letter, state: State) -> dict[str, Any]:
+def _row(letter: DeadLetter, state: State) -> dict[str, Any]:
     event = contents(letter)
     return {
         "id": letter.id,

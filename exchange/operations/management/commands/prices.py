@@ -25,7 +25,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name in ("httpx", "websockets"):  # they tell each request and connection
+        for name in ("httpx", "websockets"):  # they log each request and connection
             logging.getLogger(name).setLevel(logging.WARNING)
         metrics.serve(env.exchange_metrics_port + metrics.PRICES_OFFSET)
         with suppress(asyncio.CancelledError):

@@ -38,7 +38,7 @@ class Command(BaseCommand):
         failures: list[BaseException] = []
 
         def ended(task: asyncio.Task[None]) -> None:
-            """Without the feed there is nothing to serve: whoever keeps this process starts it again."""
+            """Without the feed there is nothing to serve: the supervisor of this process starts it again."""
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.error("the hub failed", exc_info=error)
                 failures.append(error)

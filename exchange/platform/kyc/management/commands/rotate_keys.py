@@ -1,4 +1,4 @@
-"""`manage.py rotate_keys`: seal all personal data anew with the first key of EXCHANGE_DATA_KEYS."""
+"""`manage.py rotate_keys`: seal all personal data again with the first key of EXCHANGE_DATA_KEYS."""
 
 from __future__ import annotations
 
