@@ -10,15 +10,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.platform.approvals import effective_dates
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
+from exchange.platform.approvals.kinds import Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import request
+from exchange.platform.approvals.versioned import VersionedTerms
 from exchange.platform.members.models import Institution, User
 from risk.models import Limit
 
@@ -35,68 +34,32 @@ CEILINGS = {
 }
 
 
-def in_force() -> QuerySet[Limit]:
-    """The version of each limit that holds now, by the database's clock."""
-    return (
-        Limit.objects.filter(effective_from__lte=Now())
-        .order_by(*SCOPE, "-effective_from", "-pk")
-        .distinct(*SCOPE)
-    )
-
-
 def ask(
     limit: Limit, *, effective_from: datetime | None, reason: str, by: User, ceilings: bool = True
 ) -> Approval:
     """Ask for `limit`, which is not saved, as the version of its scope; without `ceilings` it ends there. Raises
     ApprovalError."""
     user = limit.user
-    payload: Payload = {
+    scope = {
         "institution": str(limit.institution_id) if limit.institution_id else None,
         "user": str(limit.user_id) if limit.user_id else None,
         "symbol": limit.symbol,
         "currency": limit.currency,
-        "effective_from": effective_dates.as_json(effective_from),
-        **{name: effective_dates.as_json(getattr(limit, name)) if ceilings else None for name in CEILINGS},
     }
+    values = {name: getattr(limit, name) for name in CEILINGS} if ceilings else {}
     whose = f"user/{user.pk}" if user else limit.institution.code if limit.institution else "everybody"
     return request(
         CODE,
         institution=user.institution if user else limit.institution,
         subject=f"limits/{whose} {limit.symbol or limit.currency or 'all markets'}",
-        payload=payload,
+        payload=TERMS.payload(scope, values, effective_from),
         reason=reason,
         by=by,
         about=user,
     )
 
 
-def check(payload: Payload) -> None:
-    effective_dates.checked(_version(payload))
-
-
-def apply(approval: Approval) -> str:
-    version = _version(approval.payload)
-    version.approval = approval
-    version.save()
-    return f"limit/{version.pk}"
-
-
-def describe(payload: Payload) -> list[tuple[str, str]]:
-    version = _version(payload)
-    return [
-        (text("for"), str(version.user or version.institution or text("everybody"))),
-        (text("market"), version.symbol or version.currency or text("all")),
-        (text("in force from"), effective_dates.when(payload)),
-    ]
-
-
-def changes(payload: Payload) -> list[Change]:
-    version = _version(payload)
-    now = in_force().filter(**{name: getattr(version, name) for name in SCOPE}).first()
-    return effective_dates.difference(CEILINGS, now, version)
-
-
-def _version(payload: Payload) -> Limit:
+def _read(payload: Payload) -> Limit:
     institution, user = payload["institution"], payload["user"]
     return Limit(
         institution=Institution.objects.get(pk=institution) if institution else None,
@@ -112,13 +75,22 @@ def _ceiling(name: str, given: Any) -> Any:
     return given if given is None or name in COUNTS else Decimal(given)
 
 
-KIND = ApprovalKind(
+def _subject(version: Limit) -> list[tuple[str, str]]:
+    return [
+        (text("for"), str(version.user or version.institution or text("everybody"))),
+        (text("market"), version.symbol or version.currency or text("all")),
+    ]
+
+
+TERMS = VersionedTerms(
     code=CODE,
     label=_("limits"),
-    request_permission="limits.request",
-    approve_permission="limits.approve",
-    check=check,
-    apply=apply,
-    describe=describe,
-    changes=changes,
+    permission="limits",
+    model=Limit,
+    scope=SCOPE,
+    fields=CEILINGS,
+    read=_read,
+    subject=_subject,
 )
+in_force = TERMS.in_force
+KIND = TERMS.kind()

@@ -18,8 +18,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
+from exchange.base.admin.row_actions import ReasonForm, reason_field
 from exchange.platform.approvals.requests import ApprovalError
 from exchange.platform.members.models import User
 from matching.core.types import MarketStatus
@@ -37,16 +38,11 @@ After = Callable[[], list[Answer]]
 Verb = Callable[[HttpRequest, list[Any], dict[str, Any]], After]
 
 
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=REASON_LENGTH,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=_("for the record"),
-    )
+class RecordedReasonForm(ReasonForm):
+    reason = reason_field(REASON_LENGTH, help_text=_("for the record"))
 
 
-class ResumeForm(ReasonForm):
+class ResumeForm(RecordedReasonForm):
     field_order = ("status", "reason")
     status = forms.ChoiceField(
         label=_("To"),
@@ -57,7 +53,7 @@ class ResumeForm(ReasonForm):
     )
 
 
-class MoveForm(ReasonForm):
+class MoveForm(RecordedReasonForm):
     field_order = ("group", "reason")
     group = forms.ModelChoiceField(
         label=_("To group"), queryset=SymbolGroup.objects.order_by("name"), widget=UnfoldAdminSelectWidget()
@@ -72,7 +68,7 @@ def show(
     *,
     title: Any,
     what: Any,
-    form_class: type[forms.Form] = ReasonForm,
+    form_class: type[forms.Form] = RecordedReasonForm,
 ) -> HttpResponse:
     """The page, or what came of it. `object_id` may be several, with commas, of those that whoever asks may see."""
     rows = _rows(admin, request, object_id)

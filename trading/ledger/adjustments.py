@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from exchange.base.decimals import plain
 from exchange.base.env import env
 from exchange.base.ids import uuid7
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, FieldChange, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.events import outbox
@@ -136,7 +136,7 @@ def describe(payload: Payload) -> list[tuple[str, str]]:
     ]
 
 
-def changes(payload: Payload) -> list[Change]:
+def changes(payload: Payload) -> list[FieldChange]:
     """Of the balance, as it is at the moment."""
     wanted = _read(payload)
     before = _available(wanted)

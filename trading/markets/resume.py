@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, FieldChange, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.members.models import User
@@ -73,7 +73,7 @@ def describe(payload: Payload) -> list[tuple[str, str]]:
     return [(text("market"), payload["symbol"])]
 
 
-def changes(payload: Payload) -> list[Change]:
+def changes(payload: Payload) -> list[FieldChange]:
     status = _status(payload)
     return [
         (market.symbol, str(before), str(status))

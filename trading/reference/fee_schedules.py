@@ -6,29 +6,18 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
 from exchange.platform.approvals import effective_dates
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
+from exchange.platform.approvals.kinds import Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
+from exchange.platform.approvals.versioned import VersionedTerms
 from exchange.platform.members.models import Institution, User
 from trading.models import FeeSchedule, Instrument
 
 CODE = "FEES"
-RATES = {"maker": _("maker"), "taker": _("taker")}
-
-
-def in_force() -> QuerySet[FeeSchedule]:
-    """The version of each schedule that holds now, by the database's clock; those that have ended have no rates."""
-    return (
-        FeeSchedule.objects.filter(effective_from__lte=Now())
-        .order_by("institution_id", "instrument_id", "-effective_from", "-pk")
-        .distinct("institution_id", "instrument_id")
-    )
 
 
 def ask(
@@ -42,45 +31,16 @@ def ask(
     by: User,
 ) -> Approval:
     """Ask for a new version. Raises ApprovalError."""
-    payload = {
+    scope = {
         "institution": str(institution.pk),
         "instrument": instrument.symbol if instrument else None,
-        "maker": effective_dates.as_json(maker),
-        "taker": effective_dates.as_json(taker),
-        "effective_from": effective_dates.as_json(effective_from),
     }
+    payload = TERMS.payload(scope, {"maker": maker, "taker": taker}, effective_from)
     subject = f"fees/{institution.code} {instrument or 'all markets'}"
     return request(CODE, institution=institution, subject=subject, payload=payload, reason=reason, by=by)
 
 
-def check(payload: Payload) -> None:
-    effective_dates.checked(_version(payload))
-
-
-def apply(approval: Approval) -> str:
-    version = _version(approval.payload)
-    version.approval = approval
-    version.save()
-    return f"feeschedule/{version.pk}"
-
-
-def describe(payload: Payload) -> list[tuple[str, str]]:
-    version = _version(payload)
-    return [
-        (text("institution"), str(version.institution)),
-        (text("market"), str(version.instrument or text("all others"))),
-        (text("in force from"), effective_dates.when(payload)),
-    ]
-
-
-def changes(payload: Payload) -> list[Change]:
-    version = _version(payload)
-    now = in_force().filter(institution=version.institution, instrument=version.instrument).first()
-    return effective_dates.difference(RATES, now, version)
-
-
-def _version(payload: Payload) -> FeeSchedule:
-    """Raises Refused if what it names is gone."""
+def _read(payload: Payload) -> FeeSchedule:
     symbol = payload["instrument"]
     instrument = Instrument.objects.filter(symbol=symbol).first() if symbol else None
     if symbol and instrument is None:
@@ -98,13 +58,22 @@ def _rate(given: str | None) -> Decimal | None:
     return None if given is None else Decimal(given)
 
 
-KIND = ApprovalKind(
+def _subject(version: FeeSchedule) -> list[tuple[str, str]]:
+    return [
+        (text("institution"), str(version.institution)),
+        (text("market"), str(version.instrument or text("all others"))),
+    ]
+
+
+TERMS = VersionedTerms(
     code=CODE,
     label=_("fees"),
-    request_permission="fees.request",
-    approve_permission="fees.approve",
-    check=check,
-    apply=apply,
-    describe=describe,
-    changes=changes,
+    permission="fees",
+    model=FeeSchedule,
+    scope=("institution_id", "instrument_id"),
+    fields={"maker": _("maker"), "taker": _("taker")},
+    read=_read,
+    subject=_subject,
 )
+in_force = TERMS.in_force  # those that have ended have no rates
+KIND = TERMS.kind()

@@ -20,10 +20,17 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        label=_("Reason"), max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2})
+def reason_field(max_length: int, **options: Any) -> forms.CharField:
+    return forms.CharField(
+        label=_("Reason"),
+        max_length=max_length,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        **options,
     )
+
+
+class ReasonForm(forms.Form):
+    reason = reason_field(300)
 
 
 class ReferenceForm(forms.Form):

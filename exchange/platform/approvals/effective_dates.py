@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext as text
 
-from exchange.platform.approvals.kinds import Change, Payload
+from exchange.platform.approvals.kinds import FieldChange, Payload
 from exchange.platform.approvals.requests import Refused
 
 
@@ -36,7 +37,7 @@ def when(payload: Payload) -> str:
     )
 
 
-def difference(names: dict[str, Any], old: Any, new: Any) -> list[Change]:
+def difference(names: Mapping[str, Any], old: Any, new: Any) -> list[FieldChange]:
     """Of the fields `names` (name → label) those that differ between two rows; `old` may be None."""
     found = []
     for name, label in names.items():

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from exchange.platform.approvals.models import Approval
 
 Payload = dict[str, Any]
-Change = tuple[str, str, str]  # what, old value, new value
+FieldChange = tuple[str, str, str]  # what, old value, new value
 
 
-def _nothing(payload: Payload) -> list[Change]:
+def _nothing(payload: Payload) -> list[FieldChange]:
     return []
 
 
@@ -38,7 +38,7 @@ class ApprovalKind:
     check: Callable[[Payload], None]
     apply: Callable[[Approval], str]
     describe: Callable[[Payload], list[tuple[str, str]]]
-    changes: Callable[[Payload], list[Change]] = _nothing
+    changes: Callable[[Payload], list[FieldChange]] = _nothing
     form: str = ""  # dotted path of an `exchange.platform.approvals.forms.AskForm`, where a page asks for it
 
 

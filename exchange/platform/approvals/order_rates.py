@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from exchange.base.env import env
 from exchange.platform.approvals import effective_dates
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, FieldChange, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.members.models import Institution, User
@@ -54,7 +54,7 @@ def describe(payload: Payload) -> list[tuple[str, str]]:
     return [(text("user") if isinstance(row, User) else text("institution"), str(row))]
 
 
-def changes(payload: Payload) -> list[Change]:
+def changes(payload: Payload) -> list[FieldChange]:
     return effective_dates.difference({"order_rate": _("orders a second")}, _row(payload), _wanted(payload))
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as text
 
 from exchange.base.env import env
 from exchange.base.ids import uuid7
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload, kind
+from exchange.platform.approvals.kinds import ApprovalKind, FieldChange, Payload, kind
 from exchange.platform.approvals.models import Approval, State
 from exchange.platform.audit.log import record
 from exchange.platform.members.models import Institution, User
@@ -194,7 +194,7 @@ def _reason(given: str) -> str:
     return given.strip()
 
 
-def _changes(wanted: ApprovalKind, payload: Payload) -> list[Change]:
+def _changes(wanted: ApprovalKind, payload: Payload) -> list[FieldChange]:
     """As they are kept: in English, whoever asks."""
     with translation.override("en"):
         return wanted.changes(payload)

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, FieldChange, Payload
 from exchange.platform.approvals.models import Approval, State
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.audit.models import Record
@@ -134,7 +134,7 @@ def describe(payload: Payload) -> list[tuple[str, str]]:
     ]
 
 
-def changes(payload: Payload) -> list[Change]:
+def changes(payload: Payload) -> list[FieldChange]:
     user, role, institution = _read(payload)
     found = []
     if user.role != role:

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as text
 from django.utils.translation import gettext_lazy as _
 
-from exchange.platform.approvals.kinds import ApprovalKind, Change, Payload
+from exchange.platform.approvals.kinds import ApprovalKind, FieldChange, Payload
 from exchange.platform.approvals.models import Approval
 from exchange.platform.approvals.requests import Refused, request
 from exchange.platform.kyc import levels
@@ -76,7 +76,7 @@ def describe(payload: Payload) -> list[tuple[str, str]]:
     ]
 
 
-def changes(payload: Payload) -> list[Change]:
+def changes(payload: Payload) -> list[FieldChange]:
     now = levels.terms(payload["institution"], payload["level"])
     wanted = _read(payload)
     pairs = ((name, getattr(now, name), getattr(wanted, name)) for name in TERMS)
