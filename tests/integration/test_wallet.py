@@ -35,7 +35,6 @@ from matching.core.types import TimeInForce
 from tests.market import Desk, eventually, open_desk, running, sql
 from tests.simulation.wallet.service import TOKEN, Service, wait_for
 from trading import tasks
-from trading.api import queries
 from trading.management.commands import reconcile_wallet
 from trading.models import Account, Order, Posting, Reservation
 from trading.orders import candidates, change, intake, wallet_funds
@@ -44,7 +43,7 @@ from trading.orders.cancel import cancel_all_orders, cancel_order
 from trading.orders.change import ChangeOutcome
 from trading.orders.place import Outcome, Placed, place_orders
 from trading.verify import check
-from trading.wallet import client, release
+from trading.wallet import client
 from trading.wallet import reconcile as reconciling
 from trading.wallet.client import OPEN_SECONDS, WalletClient, WalletUnavailable
 from trading.wallet.reconcile import Finding, reconcile
@@ -55,7 +54,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG = pytest.mark.long
 TIMEOUT = 0.5  # seconds that we wait for an answer of the service
 SESSIONS = "FROM pg_stat_activity WHERE application_name = %s"
-READERS = (client, release, intake, reconcile_wallet, queries, tasks)  # of WALLET
+READERS = (  # of WALLET
+    "trading.api.queries",
+    "trading.management.commands.reconcile_wallet",
+    "trading.orders.amend",
+    "trading.orders.intake",
+    "trading.orders.place",
+    "trading.tasks",
+    "trading.wallet.client",
+    "trading.wallet.release",
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +77,7 @@ def service(bank: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]
     """This process has WALLET=http; the service does as it should."""
     settings = {"wallet": "http", "wallet_url": bank.url, "wallet_token": TOKEN, "wallet_timeout": TIMEOUT}
     for module in READERS:
-        monkeypatch.setattr(module, "env", env.model_copy(update=settings))
+        monkeypatch.setattr(f"{module}.env", env.model_copy(update=settings))
     monkeypatch.setattr(reconciling, "PAUSE", 0.05)
     bank.behave()
     bank.empty()
