@@ -5,12 +5,12 @@ matches whom, and what is refused, is in `match.py`. No events are made here.
 
 State. `bids` and `asks` hold the resting orders by price and time; `orders` the same by id; `stops`
 the armed stops by id; `by_user` both kinds by user. An order is in exactly one of `orders` and
-`stops`. `status`, `last_trade_number` and `place_offset` are state too.
+`stops`. `status`, `last_trade_number` and `priority_offset` are state too.
 
 Ordering. `priority` is unique in a book. Armed stops have no queue: they leave it as the worker's
 triggers say.
 
-Places are counted by the sequence of the group that the book is in, plus `place_offset`, so that they go on
+Places are counted by the sequence of the group that the book is in, plus `priority_offset`, so that they go on
 rising when the book moves to a group that has counted less (or more).
 
 Duplicates. Adding an id that is in the book is a broken invariant: the worker filters duplicates.
@@ -30,7 +30,7 @@ class Book:
         "instrument",
         "last_trade_number",
         "orders",
-        "place_offset",
+        "priority_offset",
         "status",
         "stops",
     )
@@ -40,12 +40,12 @@ class Book:
         instrument: InstrumentId,
         status: MarketStatus = MarketStatus.TRADING,
         last_trade_number: int = 0,
-        place_offset: int = 0,
+        priority_offset: int = 0,
     ) -> None:
         self.instrument = instrument
         self.status = status
         self.last_trade_number = last_trade_number
-        self.place_offset = place_offset
+        self.priority_offset = priority_offset
         self.bids = Ladder(Side.BUY)
         self.asks = Ladder(Side.SELL)
         self.orders: dict[OrderId, Order] = {}

@@ -68,10 +68,10 @@ class Release(Command, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class Adopt(Command, frozen=True, array_like=True, tag=True, gc=False):
-    """The book has come from `group`, as it stood there: the next place in it follows `place`."""
+    """The book has come from `group`, as it stood there: the next priority in it follows `priority`."""
 
     group: str
-    place: int
+    priority: int
 
 
 AnyCommand = Place | Cancel | CancelAll | Amend | Trigger | Halt | Resume | Release | Adopt

@@ -5,7 +5,7 @@ command over all books of the group, restarts included. It must not send a `Plac
 for an instrument that was not added: both are broken invariants.
 
 A book that moves between groups goes from one engine to another: `release` and `adopt`, which are commands of
-their journals. No order changes: the book's `place_offset` makes up for the difference in sequence.
+their journals. No order changes: the book's `priority_offset` makes up for the difference in sequence.
 """
 
 from __future__ import annotations
@@ -53,28 +53,28 @@ class Engine:
         instrument: InstrumentId,
         status: MarketStatus = MarketStatus.TRADING,
         last_trade_number: int = 0,
-        place_offset: int = 0,
+        priority_offset: int = 0,
     ) -> Book:
         """A new, empty book."""
         assert instrument not in self.books, instrument
-        book = self.books[instrument] = Book(instrument, status, last_trade_number, place_offset)
+        book = self.books[instrument] = Book(instrument, status, last_trade_number, priority_offset)
         return book
 
     def apply(self, command: AnyCommand, sequence: int) -> list[Event]:
         """Let one command take effect; the events say all that happened, in order."""
         book = self.books[command.instrument]
-        return HANDLERS[type(command)](book, command, sequence + book.place_offset)
+        return HANDLERS[type(command)](book, command, sequence + book.priority_offset)
 
     def release(self, command: Release, sequence: int) -> Book:
         """The book, which is here no more; `sequence` is the last to be counted as a place of it here."""
         book = self.books.pop(command.instrument)
-        book.place_offset += sequence  # that is, as in a group at sequence 0
+        book.priority_offset += sequence  # that is, as in a group at sequence 0
         return book
 
     def adopt(self, book: Book, command: Adopt, sequence: int) -> None:
         """Take in a book that another engine has released."""
         assert book.instrument == command.instrument, (book.instrument, command)
-        assert book.place_offset == command.place, (book.place_offset, command)
+        assert book.priority_offset == command.priority, (book.priority_offset, command)
         assert book.instrument not in self.books, command
-        book.place_offset -= sequence
+        book.priority_offset -= sequence
         self.books[book.instrument] = book

@@ -97,20 +97,20 @@ def amend(book: Book, command: Amend, sequence: int) -> list[Event]:
     if remaining <= 0:
         return [Refused(command.id, order.id, Reason.QUANTITY_NOT_ABOVE_FILLED)]
     armed = order.id in book.stops
-    keeps_place = armed or (command.price == order.price and remaining <= order.remaining)
-    if not keeps_place:
+    keeps_priority = armed or (command.price == order.price and remaining <= order.remaining)
+    if not keeps_priority:
         reason = obstacle(book, order, command.price)
         if reason is not None:
             return [Refused(command.id, order.id, reason)]
     # Past this line nothing may fail.
-    if not keeps_place:
+    if not keeps_priority:
         book.remove(order)
     elif not armed:
         book.ladder(order.side).reduce(order, order.remaining - remaining)
     order.price, order.quantity = command.price, command.quantity  # type: ignore[misc]
     order.remaining = remaining
-    events: list[Event] = [Amended(order.id, order.price, order.quantity, remaining, keeps_place)]
-    if not keeps_place:
+    events: list[Event] = [Amended(order.id, order.price, order.quantity, remaining, keeps_priority)]
+    if not keeps_priority:
         execute(book, order, order.price, sequence, events)
     return events
 

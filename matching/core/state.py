@@ -37,7 +37,7 @@ class BookState(msgspec.Struct, frozen=True, array_like=True):
     bids: list[OrderState]
     asks: list[OrderState]
     stops: list[OrderState]
-    place_offset: int = 0
+    priority_offset: int = 0
 
 
 def export(source: Engine | Book) -> list[BookState]:
@@ -51,7 +51,7 @@ def restore(states: Iterable[BookState]) -> Engine:
     """An engine in the exported state."""
     engine = Engine()
     for state in states:
-        book = engine.add(state.instrument, state.status, state.last_trade_number, state.place_offset)
+        book = engine.add(state.instrument, state.status, state.last_trade_number, state.priority_offset)
         for resting in (*state.bids, *state.asks):
             book.restore_order(_order(resting))
         for stop in state.stops:
@@ -76,7 +76,7 @@ def _export_book(book: Book) -> BookState:
         _export_ladder(book.bids),
         _export_ladder(book.asks),
         [_state(stop) for stop in sorted(book.stops.values(), key=lambda order: order.priority)],
-        book.place_offset,
+        book.priority_offset,
     )
 
 

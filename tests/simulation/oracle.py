@@ -82,7 +82,7 @@ class Market:
         self.instrument = instrument
         self.status = MarketStatus.TRADING
         self.trades = 0
-        self.place_offset = 0  # between its count of places and its group's of commands
+        self.priority_offset = 0  # between its count of places and its group's of commands
         self.entries: list[Entry] = []
 
     # -- what a command does
@@ -292,7 +292,7 @@ class Market:
         asks = sorted(self.on(Side.SELL), key=lambda entry: (entry.price, entry.since))
         stops = sorted((entry for entry in self.entries if entry.waits), key=lambda entry: entry.since)
         lists = [[self.row(entry) for entry in entries] for entries in (bids, asks, stops)]
-        return [self.instrument, self.status, self.trades, *lists, self.place_offset]
+        return [self.instrument, self.status, self.trades, *lists, self.priority_offset]
 
     def row(self, entry: Entry) -> list[Any]:
         p = entry.place

@@ -106,7 +106,7 @@ class Comparison:
 
 def recovered(book: Book) -> Book:
     """A book as recovery makes it: from the columns of open orders, in order of priority, and two numbers."""
-    fresh = Book(book.instrument, book.status, book.last_trade_number, book.place_offset)
+    fresh = Book(book.instrument, book.status, book.last_trade_number, book.priority_offset)
     for old in sorted([*book.orders.values(), *book.stops.values()], key=lambda order: order.priority):
         columns = {
             name: getattr(old, name) for name in Order.__struct_fields__ if name not in {"newer", "older"}
@@ -143,7 +143,7 @@ class Groups:
     def apply(self, command: AnyCommand) -> None:
         group = self.group_of(command.instrument)
         self.sequences[group] += 1
-        place = self.sequences[group] + self.oracle.markets[command.instrument].place_offset
+        place = self.sequences[group] + self.oracle.markets[command.instrument].priority_offset
         got = self.engines[group].apply(command, self.sequences[group])
         assert got == self.oracle.apply(command, place), command
 
@@ -155,10 +155,10 @@ class Groups:
             self.sequences[each] += 1
         released, adopted = self.sequences[group], self.sequences[1 - group]
         book = source.release(Release(name, instrument, "other"), released)
-        target.adopt(book, Adopt(name, instrument, "other", book.place_offset), adopted)
-        self.oracle.markets[instrument].place_offset += released - adopted
+        target.adopt(book, Adopt(name, instrument, "other", book.priority_offset), adopted)
+        self.oracle.markets[instrument].priority_offset += released - adopted
         (after,) = export(book)
-        assert [msgspec.structs.replace(after, place_offset=before[0].place_offset)] == before
+        assert [msgspec.structs.replace(after, priority_offset=before[0].priority_offset)] == before
 
     def group_of(self, instrument: int) -> int:
         return next(group for group, engine in enumerate(self.engines) if instrument in engine.books)
@@ -190,7 +190,7 @@ def test_a_book_is_adopted_as_it_was_released_or_not_at_all() -> None:
     with pytest.raises(AssertionError):
         groups.engines[1].adopt(book, Adopt("two", 1, "other", 8), 5_001)
     groups.engines[1].adopt(book, Adopt("two", 1, "other", 7), 5_001)
-    assert book.place_offset == 7 - 5_001
+    assert book.priority_offset == 7 - 5_001
 
 
 def test_the_names_of_events_are_all_there_are() -> None:

@@ -48,7 +48,7 @@ class Market:
     collar_ppm: int
     group: str
     status: MarketStatus
-    place_offset: int = 0
+    priority_offset: int = 0
 
     @property
     def slug(self) -> str:
@@ -128,7 +128,7 @@ def _view(row: Instrument, assets: dict[int, AssetView]) -> Market:
         collar_ppm=int(row.collar.scaleb(6)),
         group=row.group_id or "",
         status=MarketStatus(row.status),
-        place_offset=row.place_offset,
+        priority_offset=row.place_offset,
     )
 
 

@@ -116,7 +116,7 @@ def load(connection: psycopg.Connection[Any], markets: list[Market]) -> Loaded:
     engine, blotter = Engine(), Blotter(by_id.__getitem__)
     last_trades = dict(connection.execute(_LAST_TRADES, (list(by_id),)).fetchall())
     for market in markets:
-        engine.add(market.id, market.status, last_trades.get(market.id) or 0, market.place_offset)
+        engine.add(market.id, market.status, last_trades.get(market.id) or 0, market.priority_offset)
     users: dict[str, str] = {}
     with connection.cursor(binary=True) as cursor:
         for row in cursor.execute(_OPEN_ORDERS, (list(by_id),)):

@@ -212,7 +212,7 @@ def _fill(event: Traded) -> Fill:
 
 def _difference(expected: BookState, found: BookState) -> str:
     """The first thing that two books do not agree on."""
-    for name in ("status", "last_trade_number", "place_offset"):
+    for name in ("status", "last_trade_number", "priority_offset"):
         one, other = getattr(expected, name), getattr(found, name)
         if one != other:
             return f"{name}: expected {one}, found {other}"
