@@ -1,7 +1,7 @@
-"""What a matcher tells readers after each settlement: one message a batch on Redis' channel `feed:{group}`.
+"""What a matcher publishes after each settlement: one message a batch on Redis' channel `feed:{group}`.
 
-Messages of a group are chained: each names the sequence of the one before, so whoever missed one knows, and
-loads the books anew from `book:{symbol}`. An empty one comes each second, so that a loss is seen in a quiet
+Messages of a group are chained: each names the sequence of the one before, so a reader who missed one knows, and
+loads the books again from `book:{symbol}`. An empty one comes each second, so that a loss is seen in a quiet
 market too. A higher epoch means that another worker has taken over: its books are new, all older messages
 are void.
 

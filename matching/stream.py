@@ -2,7 +2,7 @@
 
 Nothing here is a source of truth. A command that Redis loses is sent again from PostgreSQL; one that comes
 twice is applied once (the worker asks PostgreSQL what is still pending); a lost reply is read from PostgreSQL
-by whoever waits. An entry of the stream is a list of envelopes, so that a batch costs Redis one command.
+by the request that waits. An entry of the stream is a list of envelopes, so that a batch costs Redis one command.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class CommandStream:
         return entries[-1][0].decode(), envelopes
 
     def starting_point(self, checkpoint: str) -> str:
-        """Where to read on: the checkpoint, or the start of a stream that was lost and counts anew below
+        """Where to read on: the checkpoint, or the start of a stream that was lost and counts again below
         it."""
         if not self._client.exists(self._key):
             return checkpoint

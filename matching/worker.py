@@ -1,6 +1,6 @@
 """The matching worker: one process per symbol group, the only one that applies the group's commands.
 
-    read a batch → what is still pending → core applies it in memory → settle in one transaction → tell
+    read a batch → what is still pending → core applies it in memory → settle in one transaction → publish
 
 Crash-only: what the worker knows is what PostgreSQL knows. If anything fails between reading and settling,
 the books in memory are thrown away and rebuilt; they are never patched. A core assertion ends the process.
@@ -9,7 +9,7 @@ Two workers of a group can't do harm: the second waits for the advisory lock, an
 old epoch fails. When Redis is away the worker polls the inbox table: slower, not broken.
 
 Markets come and go while it runs. It looks each second, and when a command names one that it does not know: a
-new market gets a book; one that was moved here or away has raised the epoch, so everything is read anew. A
+new market gets a book; one that was moved here or away has raised the epoch, so everything is read again. A
 command for a market that is another group's by now is passed on.
 """
 
@@ -43,7 +43,7 @@ Applied = tuple[Envelope, int, list[Event]]
 
 
 class Settled(Protocol):
-    """What came of a batch, for those who are to be told."""
+    """What came of a batch, for those who wait and read."""
 
     @property
     def now(self) -> str:
@@ -66,7 +66,7 @@ RETRY_SECONDS = 1.0
 
 
 class Overtaken(psycopg.errors.SerializationFailure):
-    """Somebody else has written for the group under a newer epoch: a worker, or the move of a market."""
+    """Another process has written for the group under a newer epoch: a worker, or the move of a market."""
 
 
 class Recovered(Protocol):
@@ -127,7 +127,7 @@ class Worker:
         self._snapshot_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Match until `stop` is set; on a failed settlement or a lost database, take over anew."""
+        """Match until `stop` is set; on a failed settlement or a lost database, take over again."""
         while not stop.is_set():
             try:
                 self._take_over()

@@ -1,8 +1,8 @@
-"""`user.orders` and `user.trades`: what only one user is told. One channel a user, however many of their sockets
+"""`user.orders` and `user.trades`: what is for one user only. One channel a user, however many of their sockets
 are on it.
 
 What is read from PostgreSQL comes with the checkpoint of every group, in one statement and so from one moment.
-It includes what the feed tells up to those sequences, and nothing else.
+It includes what the feed has up to those sequences, and nothing else.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ entry is the best price: bids are keyed by the price, asks by the price negated,
 code serves both sides and changes near the best price move little memory. It remembers the prices whose
 total changed until `take_changes` asks for them; they are no part of the state.
 
-Ordering. Within a level, priorities rise from head to tail; whoever appends must have the highest.
+Ordering. Within a level, priorities rise from head to tail; an order that is appended must have the highest.
 
 Known limitation. Opening or closing a level costs a memory move of up to the ladder's length: faster
 than a SortedDict up to some 20 000 levels a side (0.1 to 0.8 µs against 0.6 to 1.3 µs), slower beyond

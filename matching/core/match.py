@@ -10,7 +10,7 @@ Ordering. Best price first, then the lowest priority. An order that gets a place
 count, as the engine gives it.
 
 The reach of an order is the worst price it may trade at: its own price, and for MARKET and STOP no
-further from the best opposite price than the collar either. The best price counts whoever owns it.
+further from the best opposite price than the collar either. The best price counts, also if it is the user's own.
 
 Statuses. CANCEL_ONLY and HALTED take nothing but cancels, halts and resumes. In POST_ONLY every order
 is as if it were post-only: a new one that would trade is rejected, an amend refused, and a triggered
@@ -22,7 +22,7 @@ has happened it is cancelled instead. A fill-or-kill order counts other users' o
 meet an own one before it is filled, except that CANCEL_OLDEST passes over those.
 
 Known limitations. A fill-or-kill check walks the orders it would fill. `Resume` does not look for
-stops: whoever sends triggers sends refused ones again.
+stops: the sender of triggers sends refused ones again.
 """
 
 from __future__ import annotations

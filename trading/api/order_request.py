@@ -1,4 +1,4 @@
-"""From the values of a request to a `NewOrder`: the rules on the form of an order, all broken ones told at once.
+"""From the values of a request to a `NewOrder`: the rules on the form of an order, all broken ones named at once.
 
 Reads nothing but the catalog and changes nothing. What depends on funds or on the market comes later, as a
 reject.

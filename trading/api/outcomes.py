@@ -80,7 +80,7 @@ def changed(result: Changed) -> tuple[int, OrderView]:
 
 
 def order_not_found() -> Problem:
-    """Also for the orders of others: who asks is not told that they exist."""
+    """Also for the orders of others: the answer does not say that they exist."""
     return Problem(404, "order_not_found", "You have no order with this id.")
 
 

@@ -108,7 +108,7 @@ class Order(models.Model):
 class ClientOrder(models.Model):
     """`client_order_id` is unique per user across all partitions: a table of its own, one index.
 
-    `fingerprint` is a hash of the request's body, to tell a retry from a second order under the same name.
+    `fingerprint` is a hash of the request's body, by which a retry differs from a second order under the same name.
     """
 
     pk = models.CompositePrimaryKey("user_id", "client_order_id")

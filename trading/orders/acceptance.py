@@ -3,10 +3,10 @@ reason.
 
     keys, numbers, funds in one round trip → decide in memory → COPY orders and events → commit
 
-Funds are read without a lock, decided on, and held by the database at commit. If somebody else was faster,
+Funds are read without a lock, decided on, and held by the database at commit. If another transaction was faster,
 the account's check refuses the commit, and the batch is done again under locks: so accounts are locked for a
-moment only, and funds are never held twice. A rejected order is told to others here; a PENDING one when the
-matcher has come to it.
+moment only, and funds are never held twice. The event of a rejected order is written here, that of a
+PENDING one when the matcher has come to it (docs/decisions/002).
 """
 
 from __future__ import annotations

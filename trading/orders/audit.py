@@ -37,7 +37,7 @@ from trading.reference.catalog import Market, catalog
 Line = tuple[Any, ...]
 Requests = dict[int, tuple[Origin, str, list[Line]]]  # by the origin's identity: origin, trace id, commands
 
-SEVERAL = "several"  # the actor of a record that tells of more than one
+SEVERAL = "several"  # the actor of a record about more than one
 STOPS = Origin(actor="system:stops", role="SYSTEM")
 BLOCKED = Origin(actor="system:block", role="SYSTEM")
 RUN_OUT = Origin(actor="system:dead-man", role="SYSTEM")
@@ -70,7 +70,7 @@ def record_batch(tx: Transaction, accepted: AcceptedBatch, changes: Sequence[Ord
 
 
 def record_changes(tx: Transaction, changes: Sequence[OrderChange]) -> None:
-    """Commands on what exists already, that nobody's request brought."""
+    """Commands on what exists already, that no user's request brought."""
     by: dict[str, Requests] = defaultdict(dict)
     _changes(tx, by, changes)
     _write(tx, by)
@@ -105,11 +105,11 @@ def _add(requests: Requests, origin: Origin, trace_id: str, line: Line) -> None:
 
 def _write(tx: Transaction, by: dict[str, Requests]) -> None:
     for institution, requests in by.items():
-        told = [_request(*request) for request in requests.values()]
-        count = sum(len(request["commands"]) for request in told)
-        one = told[0] if len(told) == 1 else _SEVERAL
+        written = [_request(*request) for request in requests.values()]
+        count = sum(len(request["commands"]) for request in written)
+        one = written[0] if len(written) == 1 else _SEVERAL
         who = {name: one[name] for name in _SEVERAL}
-        new = _encoder.encode({"requests": told}).decode()
+        new = _encoder.encode({"requests": written}).decode()
         tx.queue(
             *statement(action=ORDERS, resource=f"orders/{count}", new=new, institution=institution, **who)
         )

@@ -13,7 +13,7 @@ from trading.orders.candidates import OrderCandidate
 class OrderChange:
     """A command on what exists already.
 
-    An amendment names the account and what it holds there beyond its order's hold, and the order's bound (ticks)
+    An amendment names the account and what it holds there beyond its order's hold, and the order's worst price (ticks)
     and quantity (lots) that this was reckoned from: if they are others by now, it is refused.
     """
 

@@ -1,4 +1,4 @@
-"""Outbox lines: what other systems are told of orders and trades.
+"""Outbox lines: the events of orders, trades, markets and books.
 
 Each function gives a ready line as `exchange.platform.events.outbox.line` does: the envelope is built as text because
 it is written once and forwarded as it is. Everything put in is known to need no escaping: ids, decimals,

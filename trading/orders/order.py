@@ -23,7 +23,7 @@ class NewOrder(msgspec.Struct, frozen=True, gc=False):
     """A new order whose form is right: in ticks and lots, not yet checked against funds or the market.
 
     Until intake takes it, its terms have no id, and no price if it trades at the market's. `fingerprint` is a signed
-    64-bit hash of what was asked for, which tells a retry from another order under the same `client_order_id`.
+    64-bit hash of what was asked for, by which a retry is told from another order under the same `client_order_id`.
     """
 
     market: Market

@@ -2,7 +2,7 @@
 
 The blotter keeps, for each live order, what the core does not know: fills, fees, the accounts behind it. It
 belongs to one worker and is thrown away with the books when a settlement fails. Amounts are in minor units,
-prices in ticks, quantities in lots; `trading.settlement.group_settlement` writes the `Sheet` that a batch fills.
+prices in ticks, quantities in lots; `trading.settlement.group_settlement` writes the `SettlementRows` that a batch fills.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class StopChange(NamedTuple):
 
 @dataclass(slots=True)
 class SettlementRows:
-    """All rows of one settlement, and what readers are told of it."""
+    """All rows of one settlement, and what is published of it."""
 
     now: str
     now_us: int
@@ -133,8 +133,8 @@ class Blotter:
         self.orders: dict[str, LiveOrder] = {}
         self._market = market
 
-    def record(self, sheet: SettlementRows, envelope: Envelope, events: Sequence[core.Event]) -> None:
-        """Write one command's events onto the sheet, and the reply to whoever sent it."""
+    def record(self, rows: SettlementRows, envelope: Envelope, events: Sequence[core.Event]) -> None:
+        """Write one command's events into the rows, and the reply to its sender."""
         command = envelope.command
         changed: dict[str, LiveOrder] = {}
         refused = ""
@@ -146,24 +146,24 @@ class Blotter:
             match event:
                 case core.Refused():
                     refused = event.reason
-                    self._still_armed(sheet, command)
+                    self._still_armed(rows, command)
                 case core.StatusChanged():
-                    self._market_changed(sheet, event, envelope.trace_id)
+                    self._market_changed(rows, event, envelope.trace_id)
                 case core.Traded():
-                    self._trade(sheet, event, envelope.trace_id)
+                    self._trade(rows, event, envelope.trace_id)
                     changed[event.maker] = self.orders[event.maker]
                     changed[event.taker] = self.orders[event.taker]
                 case core.Triggered():
-                    changed[event.order] = self._change(sheet, event)
-                    self._report(sheet, changed[event.order], envelope.trace_id)  # what follows comes on top
+                    changed[event.order] = self._change(rows, event)
+                    self._report(rows, changed[event.order], envelope.trace_id)  # what follows comes on top
                 case _:
-                    changed[event.order] = self._change(sheet, event)
+                    changed[event.order] = self._change(rows, event)
         for order in changed.values():
-            self._report(sheet, order, envelope.trace_id)
-        updates = [_update(order, sheet.now_us) for order in changed.values()]
-        sheet.replies.append((envelope.reply_to, Reply(command.id, refused, updates)))
+            self._report(rows, order, envelope.trace_id)
+        updates = [_update(order, rows.now_us) for order in changed.values()]
+        rows.replies.append((envelope.reply_to, Reply(command.id, refused, updates)))
 
-    def _change(self, sheet: SettlementRows, event: core.Event) -> LiveOrder:
+    def _change(self, rows: SettlementRows, event: core.Event) -> LiveOrder:
         """An event that moves no money between users."""
         match event:
             case core.Opened(order_id, remaining, priority):
@@ -174,12 +174,12 @@ class Blotter:
                 order = self.orders[order_id]
                 order.become(OrderStatus.PENDING_TRIGGER)
                 order.priority = priority
-                sheet.stops.append(_armed(order))
+                rows.stops.append(_armed(order))
             case core.Triggered(order_id, price):
                 order = self.orders[order_id]
                 order.become(OrderStatus.TRIGGERED)
                 order.trigger_price = price
-                sheet.stops.append(StopChange(order.market.symbol, order.terms.side, order_id, 0))
+                rows.stops.append(StopChange(order.market.symbol, order.terms.side, order_id, 0))
             case core.Decremented(order_id, _, remaining):
                 order = self.orders[order_id]
                 order.remaining = remaining
@@ -190,7 +190,7 @@ class Blotter:
             case core.Cancelled(order_id, remaining, reason):
                 order = self.orders[order_id]
                 if order.status is OrderStatus.PENDING_TRIGGER:
-                    sheet.stops.append(StopChange(order.market.symbol, order.terms.side, order_id, 0))
+                    rows.stops.append(StopChange(order.market.symbol, order.terms.side, order_id, 0))
                 order.become(OrderStatus.CANCELLED, reason)
                 order.remaining = remaining
             case core.Rejected(order_id, reason):
@@ -200,14 +200,14 @@ class Blotter:
                 raise AssertionError(f"unknown event {event!r}")
         return order
 
-    def _still_armed(self, sheet: SettlementRows, command: AnyCommand) -> None:
+    def _still_armed(self, rows: SettlementRows, command: AnyCommand) -> None:
         """A stop whose trigger was refused is watched again: its market may have been halted."""
         if isinstance(command, Trigger):
             order = self.orders.get(command.order)
             if order is not None and order.status is OrderStatus.PENDING_TRIGGER:
-                sheet.stops.append(_armed(order))
+                rows.stops.append(_armed(order))
 
-    def _trade(self, sheet: SettlementRows, event: core.Traded, trace_id: str) -> None:
+    def _trade(self, rows: SettlementRows, event: core.Traded, trace_id: str) -> None:
         """One fill: the trade's row, six postings (two legs and a fee per side), its message."""
         maker, taker = self.orders[event.maker], self.orders[event.taker]
         market, scale = maker.market, maker.market.scale
@@ -231,12 +231,12 @@ class Blotter:
         buyer_fee_text = minor_text(buyer_fee, market.base.scale)
         seller_fee_text = minor_text(seller_fee, market.quote.scale)
         buyer_is_maker = buyer is maker
-        sheet.trades.append(
+        rows.trades.append(
             f"{trade_id}\t{event.number}\t{market.id}\t{price}\t{quantity}\t{buyer.order_id}\t{seller.order_id}\t"
             f"{buyer.terms.user}\t{seller.terms.user}\t{'t' if buyer_is_maker else 'f'}\t{buyer_fee_text}\t"
-            f"{seller_fee_text}\t{sheet.now}\n"
+            f"{seller_fee_text}\t{rows.now}\n"
         )
-        sheet.trade_notes.append(
+        rows.trade_notes.append(
             TradeNote(
                 trade_id,
                 event.number,
@@ -253,11 +253,11 @@ class Blotter:
             )
         )
         base_asset, quote_asset = market.base, market.quote
-        sheet.ledger.add(
+        rows.ledger.add(
             trade_id,
             "TRADE",
             trace_id,
-            sheet.now,
+            rows.now,
             (
                 (buyer.hold_account, quote_asset.id, -quote, quote_asset.scale),
                 (seller.receive_account, quote_asset.id, quote - seller_fee, quote_asset.scale),
@@ -267,7 +267,7 @@ class Blotter:
                 (buyer.fee_account, base_asset.id, buyer_fee, base_asset.scale),
             ),
         )
-        sheet.messages.append(
+        rows.messages.append(
             trade_event(
                 trade_id=trade_id,
                 number=event.number,
@@ -282,26 +282,26 @@ class Blotter:
                 seller_fee=seller_fee_text,
                 is_buyer_maker=buyer_is_maker,
                 trace_id=trace_id,
-                timestamp=sheet.now,
+                timestamp=rows.now,
             )
         )
 
-    def _market_changed(self, sheet: SettlementRows, event: core.StatusChanged, trace_id: str) -> None:
-        sheet.markets[event.instrument] = event.status
+    def _market_changed(self, rows: SettlementRows, event: core.StatusChanged, trace_id: str) -> None:
+        rows.markets[event.instrument] = event.status
         symbol = self._market(event.instrument).symbol
-        sheet.messages.append(
-            market_event(symbol=symbol, status=event.status, trace_id=trace_id, timestamp=sheet.now)
+        rows.messages.append(
+            market_event(symbol=symbol, status=event.status, trace_id=trace_id, timestamp=rows.now)
         )
 
-    def _report(self, sheet: SettlementRows, order: LiveOrder, trace_id: str) -> None:
+    def _report(self, rows: SettlementRows, order: LiveOrder, trace_id: str) -> None:
         terms, market = order.terms, order.market
         texts = term_texts(terms, market.scale)
         filled, remaining = (
             market.scale.quantity_text(order.filled),
             market.scale.quantity_text(order.remaining),
         )
-        sheet.orders[terms.id] = order
-        sheet.order_notes.append(
+        rows.orders[terms.id] = order
+        rows.order_notes.append(
             order_note(
                 terms,
                 texts,
@@ -316,7 +316,7 @@ class Blotter:
                 reason=order.reason,
             )
         )
-        sheet.messages.append(
+        rows.messages.append(
             order_event(
                 terms,
                 texts,
@@ -327,7 +327,7 @@ class Blotter:
                 remaining_quantity=remaining,
                 reason=order.reason,
                 trace_id=trace_id,
-                timestamp=sheet.now,
+                timestamp=rows.now,
             )
         )
         if order.status in CLOSED:

@@ -1,6 +1,6 @@
 """Settlement: what a batch of commands did becomes durable, in one transaction that this file opens.
 
-Orders, trades, ledger, outbox, journal and checkpoint commit together or not at all. The connection holds the
+Orders, trades, ledger, outbox, journal and checkpoint commit together or not at all (docs/decisions/005). The connection holds the
 group's advisory lock, so losing it loses the ownership too, and every settlement names the epoch it believes
 in.
 """
@@ -149,27 +149,27 @@ class GroupSettlement:
         self, applied: Sequence[Applied], position: str, changes: Sequence[BookChange] = ()
     ) -> SettlementRows:
         now = datetime.now(UTC)
-        sheet = SettlementRows(now=rfc3339(now, "microseconds"), now_us=int(now.timestamp() * 1_000_000))
+        rows = SettlementRows(now=rfc3339(now, "microseconds"), now_us=int(now.timestamp() * 1_000_000))
         for envelope, _, events in applied:
-            self._blotter.record(sheet, envelope, events)
-        sheet.messages += [
-            _book_message(self.owned.markets, each, applied[-1], sheet.now) for each in changes
-        ]
+            self._blotter.record(rows, envelope, events)
+        rows.messages += [_book_message(self.owned.markets, each, applied[-1], rows.now) for each in changes]
         try:
             with transaction(self._live) as tx:
-                self._write(tx, sheet, applied, position)
+                self._write(tx, rows, applied, position)
         except Unexpected as error:
             if read_state(self._live, self.group).epoch != self.owned.epoch:
                 raise Overtaken(f"group {self.group} is past epoch {self.owned.epoch}") from error
             raise
         wake_relay()
         self.owned.sequence = applied[-1][1]
-        metrics.fills.inc(len(sheet.trades))
-        return sheet
+        metrics.fills.inc(len(rows.trades))
+        return rows
 
     def announce(self, pipe: Pipeline, settled: SettlementRows) -> None:
         """The stops that are armed now and those that are armed no more; what became of counted orders."""
-        exposure.record(pipe, [told for order in settled.orders.values() if (told := _told(order))])
+        exposure.record(
+            pipe, [change for order in settled.orders.values() if (change := _exposure_change(order))]
+        )
         for change in settled.stops:
             if change.price:
                 watchlist.arm(pipe, change.symbol, change.side, change.order_id, change.price)
@@ -188,22 +188,22 @@ class GroupSettlement:
             self._connection = None
 
     def _write(
-        self, tx: Transaction, sheet: SettlementRows, applied: Sequence[Applied], position: str
+        self, tx: Transaction, rows: SettlementRows, applied: Sequence[Applied], position: str
     ) -> None:
         first, last = applied[0][1], applied[-1][1]
         owned = (last, position, self.group, self.owned.epoch, self.owned.sequence)
         journal = encode([envelope for envelope, _, _ in applied])
-        tx.queue(_CHECKPOINT_AND_JOURNAL, (*owned, first, journal, sheet.now), expect=1)
-        tx.copy(outbox.TABLE, outbox.COLUMNS, sheet.messages)
-        tx.copy("trading_trade", _TRADE_COLUMNS, sheet.trades)
-        writer.write_transactions(tx, sheet.ledger)
-        writer.write_postings(tx, sheet.ledger)
+        tx.queue(_CHECKPOINT_AND_JOURNAL, (*owned, first, journal, rows.now), expect=1)
+        tx.copy(outbox.TABLE, outbox.COLUMNS, rows.messages)
+        tx.copy("trading_trade", _TRADE_COLUMNS, rows.trades)
+        writer.write_transactions(tx, rows.ledger)
+        writer.write_postings(tx, rows.ledger)
         if changes := [e.command.id for e, _, _ in applied if not isinstance(e.command, Place)]:
             tx.queue("DELETE FROM trading_pendingcommand WHERE id = ANY (%s::uuid[])", (array(changes),))
-        if sheet.orders:
-            orders = sorted(sheet.orders.values(), key=attrgetter("order_id"))
-            tx.queue(_UPDATE_ORDERS, _order_values(orders, sheet.now), expect=len(orders))
-        for instrument, status in sheet.markets.items():
+        if rows.orders:
+            orders = sorted(rows.orders.values(), key=attrgetter("order_id"))
+            tx.queue(_UPDATE_ORDERS, _order_values(orders, rows.now), expect=len(orders))
+        for instrument, status in rows.markets.items():
             tx.queue(
                 "UPDATE trading_instrument SET status = %s WHERE id = %s", (status, instrument), expect=1
             )
@@ -224,8 +224,8 @@ class GroupSettlement:
         raise InterruptedError(f"stopped while another worker owns group {self.group}")
 
 
-def _told(order: LiveOrder) -> exposure.ExposureChange | None:
-    """What happened to the order since the gate's counts were told of it, if it is anything they count."""
+def _exposure_change(order: LiveOrder) -> exposure.ExposureChange | None:
+    """What happened to the order since it was last counted, if it is anything that exposure counts."""
     closed = order.status in CLOSED
     remaining = 0 if closed else order.remaining
     lots = remaining - order.counted_remaining if order.terms.side is Side.BUY else 0

@@ -46,7 +46,7 @@ class Owned(Loaded):
     listed: frozenset[int]
 
     def add(self, found: Loaded) -> None:
-        """Markets that are new in the group; nobody can have matched them under this epoch."""
+        """Markets that are new in the group; no worker can have matched them under this epoch."""
         self.engine.books |= found.engine.books
         self.blotter.orders |= found.blotter.orders
         self.markets |= found.markets
