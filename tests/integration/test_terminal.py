@@ -41,7 +41,7 @@ STATIC = APP / "static" / "terminal"
 SCRIPTS = sorted((STATIC / "js").glob("*.js"))
 TEMPLATES = sorted((settings.BASE_DIR / "templates" / "terminal").glob("*.html"))
 TURKISH = settings.BASE_DIR / "locale" / "tr" / "LC_MESSAGES"
-LOGO = (settings.BASE_DIR / "exchange" / "members" / "demo" / "crescent.png").read_bytes()
+LOGO = (settings.BASE_DIR / "exchange" / "platform" / "members" / "demo" / "crescent.png").read_bytes()
 PASSWORD = "correct-horse-battery"
 
 

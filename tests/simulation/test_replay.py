@@ -16,7 +16,7 @@ from django.conf import settings
 
 from exchange.embedded.stack import Stack, free_ports
 
-SQL = settings.BASE_DIR / "exchange" / "keys" / "migrations" / "sql" / "seen.sql"
+SQL = settings.BASE_DIR / "exchange" / "platform" / "keys" / "migrations" / "sql" / "seen.sql"
 WINDOW = 60_000
 PATIENCE = 30.0  # seconds
 
