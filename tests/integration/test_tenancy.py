@@ -391,7 +391,7 @@ def test_who_has_not_signed_in_or_is_a_trader_sees_no_page(tenants: Two) -> None
             key = (oak.rows[model] or ["1"])[0] if page.tenant is not None else "1"
             for address in (address_of(model, "changelist"), address_of(model, "change", key)):
                 assert client.get(address)["Location"].startswith("/admin/login/"), address
-        label = "trading/orders/order"
+        label = "trading/order"
         assert client.get(f"/admin/export/{label}.csv")["Location"].startswith("/admin/login/")
 
 

@@ -60,7 +60,7 @@ class OrderAdmin(OrderActions, TenantAdmin, BigTableAdmin):
     list_select_related = ["user", "instrument"]
     lookups = ("user", "status")
     search_help_text = _("E-mail, order or trade id, number, client order id")
-    change_form_outer_before_template = "trading/orders/order.html"
+    change_form_outer_before_template = "trading/order.html"
 
     def meaning(self, request: HttpRequest, term: str) -> Q:
         return order_search.orders(term, visible(request.user))
