@@ -16,7 +16,7 @@ get_asgi_application()  # sets Django up; its HTTP side is not served here
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - needs Django's settings
 from django.urls import path  # noqa: E402
 
-from marketdata.stream.consumer import StreamConsumer  # noqa: E402
+from marketdata.stream.client_requests import StreamConsumer  # noqa: E402
 
 _JSON = [(b"content-type", b"application/json")]
 

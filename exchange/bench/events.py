@@ -25,7 +25,7 @@ import msgspec
 from exchange.bench import event_witness, scenarios
 from exchange.bench.database import Mark, Window
 from exchange.bench.event_witness import Notes
-from exchange.bench.place import Place
+from exchange.bench.installation import Place
 from exchange.bench.result import Result, Target, at_least, below, nothing
 from exchange.bench.scenarios import BATCH, Bench, Watch
 from exchange.embedded.home import SetupError

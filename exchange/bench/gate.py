@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exchange.bench.place import Place
+from exchange.bench.installation import Place
 from exchange.bench.result import Result
 
 GATE, CONSULT = "exchange_gate_seconds", "exchange_consult_seconds"

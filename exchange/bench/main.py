@@ -16,8 +16,8 @@ import msgspec
 import psycopg
 
 from exchange.bench import events, feeds, gate, limit, machine, recovery, report, scenarios, stops, usage
+from exchange.bench.installation import Place, own_place, running_place
 from exchange.bench.orders import Requests
-from exchange.bench.place import Place, own_place, running_place
 from exchange.bench.result import Report, Result, below
 from exchange.bench.scenarios import SCENARIOS, Bench
 from exchange.embedded.home import SetupError

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from exchange.bench import database, gate, usage
 from exchange.bench.database import Mark, Window
 from exchange.bench.driver import Outcome, drive
+from exchange.bench.installation import Place
 from exchange.bench.load import Plan
 from exchange.bench.orders import Requests
-from exchange.bench.place import Place
 from exchange.bench.result import Cpu, Result, Target, at_least, below, nothing
 from exchange.bench.usage import Pids
 from exchange.embedded.home import SetupError

@@ -21,7 +21,7 @@ import redis
 from exchange.base import redis_keys
 from exchange.bench import database, usage
 from exchange.bench.driver import drive
-from exchange.bench.place import Place
+from exchange.bench.installation import Place
 from exchange.bench.result import Result, below, nothing
 from exchange.bench.scenarios import RESTING_BATCH, Bench, Watch
 from exchange.bench.ticks import Ticker, Triggers

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection
 
 from marketdata.candles.intervals import EPOCH, WIDTHS
-from marketdata.candles.pieces import BEGINNING, COLUMNS, MERGED, OF_TRADE, SLACK, floor
+from marketdata.candles.merge import BEGINNING, COLUMNS, MERGED, OF_TRADE, SLACK, floor
 
 BATCH = 20_000  # trades in one statement, shared by the markets that have some
 BUDGET_SECONDS = 0.5  # other tasks wait for us

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from marketdata.candles.aggregate import CANDLES_OF_MINUTES
 from marketdata.candles.intervals import EPOCH
-from marketdata.candles.pieces import BEGINNING, COLUMNS, MERGED, OF_TRADE
+from marketdata.candles.merge import BEGINNING, COLUMNS, MERGED, OF_TRADE
 
 _LOCK = "SELECT FROM marketdata_candlecursor WHERE instrument_id = %s FOR UPDATE"
 

@@ -17,7 +17,7 @@ from django.db import connection
 
 from marketdata.candles import intervals
 from marketdata.candles.intervals import WIDTHS
-from marketdata.candles.pieces import BEGINNING, COLUMNS, MERGED, OF_TRADE, floor
+from marketdata.candles.merge import BEGINNING, COLUMNS, MERGED, OF_TRADE, floor
 from marketdata.models import Interval
 
 END = datetime(3000, 1, 1, tzinfo=UTC)

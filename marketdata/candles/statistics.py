@@ -15,7 +15,7 @@ from django.db import connection
 
 from marketdata.candles import intervals
 from marketdata.candles.intervals import WIDTHS
-from marketdata.candles.pieces import COLUMNS, MERGED
+from marketdata.candles.merge import COLUMNS, MERGED
 from marketdata.models import Interval
 from matching.core.scale import EXACT
 

@@ -18,8 +18,8 @@ import structlog
 
 from exchange.base.times import now_text
 from marketdata.models.prices import Source
-from marketdata.prices.link import Link
 from marketdata.prices.quotes import Gate, Quote, parse
+from marketdata.prices.source_health import Link
 from marketdata.prices.stream import OnQuote
 
 EVERY = 1.0  # seconds

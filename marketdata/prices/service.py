@@ -19,7 +19,7 @@ import structlog
 from exchange.base.redis import cancelled
 from marketdata.models.prices import Source
 from marketdata.prices.board import PAUSE, Board
-from marketdata.prices.own import OwnTrades
+from marketdata.prices.own_trades import OwnTrades
 from marketdata.prices.poll import Poll
 from marketdata.prices.publisher import Publisher
 from marketdata.prices.quotes import Quote

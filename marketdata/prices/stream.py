@@ -25,8 +25,8 @@ from websockets.exceptions import WebSocketException
 from exchange.base.times import now_text
 from marketdata.models.prices import Source
 from marketdata.prices.choice import NEVER
-from marketdata.prices.link import Link
 from marketdata.prices.quotes import Gate, Quote, parse
+from marketdata.prices.source_health import Link
 
 SILENCE = 15.0  # seconds
 STEADY = 10.0  # seconds of life after which the next try comes soon

@@ -17,9 +17,9 @@ from exchange.base.times import rfc3339
 from marketdata.candles import intervals, selectors
 from marketdata.candles.intervals import WIDTHS
 from marketdata.models import Interval
-from marketdata.stream.loaded import LoadedChannel
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import Candle, CandleMessage, Candles, CandlesSnapshot
+from marketdata.stream.snapshot_channel import LoadedChannel
 from marketdata.stream.tasks import Tasks, Throttle
 from marketdata.stream.trades import TradeInBatch
 from matching.feed import Batch, TradeNote

@@ -14,7 +14,7 @@ from typing import Any
 from exchange.platform.members.authentication import Member
 from marketdata.stream.channel import Channel
 from marketdata.stream.messages import encode
-from marketdata.stream.outlet import Outlet
+from marketdata.stream.socket_writer import Outlet
 from marketdata.stream.wire import frame
 
 TOO_SLOW = 4008

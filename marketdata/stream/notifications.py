@@ -11,13 +11,13 @@ from collections import deque
 from exchange.base.times import now_text
 from exchange.platform.notifications import selectors
 from exchange.platform.notifications.feed import Note
-from marketdata.stream.loaded import LoadedChannel
 from marketdata.stream.messages import (
     NotificationMessage,
     NotificationsSnapshot,
     UserNotification,
     UserNotifications,
 )
+from marketdata.stream.snapshot_channel import LoadedChannel
 from marketdata.stream.tasks import Tasks
 
 SHOWN = 50

@@ -11,7 +11,6 @@ from collections import deque
 from typing import NamedTuple
 
 from marketdata.stream import queries
-from marketdata.stream.loaded import LoadedChannel
 from marketdata.stream.markets import Markets
 from marketdata.stream.messages import (
     Orders,
@@ -23,6 +22,7 @@ from marketdata.stream.messages import (
     UserTradesSnapshot,
 )
 from marketdata.stream.queries import Positions
+from marketdata.stream.snapshot_channel import LoadedChannel
 from marketdata.stream.tasks import Tasks
 from marketdata.stream.trades import TradeInBatch
 from matching.core.scale import trim

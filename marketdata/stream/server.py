@@ -16,7 +16,7 @@ from typing import Any
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketProtocol
 
-from marketdata.stream.outlet import Flusher, Owner
+from marketdata.stream.socket_writer import Flusher, Owner
 
 SEND_BUFFER = 128 * 1024  # bytes in the kernel for a client that does not read, which Linux doubles
 

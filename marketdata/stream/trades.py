@@ -9,9 +9,9 @@ from collections import deque
 from typing import NamedTuple
 
 from marketdata.stream import queries
-from marketdata.stream.loaded import LoadedChannel
 from marketdata.stream.markets import Market
 from marketdata.stream.messages import PublicTrade, TradeMessage, Trades, TradesSnapshot
+from marketdata.stream.snapshot_channel import LoadedChannel
 from marketdata.stream.tasks import Tasks
 from matching.feed import Batch, TradeNote
 

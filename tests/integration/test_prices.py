@@ -26,7 +26,7 @@ from exchange.base.redis_keys import feed as feed_channel
 from exchange.celery import app
 from exchange.operations.management.commands.prices import Poke
 from marketdata.models import Price
-from marketdata.prices import link, poll, quotes, service
+from marketdata.prices import poll, quotes, service, source_health
 from marketdata.prices.publisher import KEEP
 from marketdata.prices.service import Service, Settings
 from matching import feed
@@ -46,8 +46,8 @@ NOWHERE = "ws://127.0.0.1:1"
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "READ", 0.2)
     monkeypatch.setattr(poll, "EVERY", 0.2)
-    monkeypatch.setattr(link, "FIRST_WAIT", 0.1)
-    monkeypatch.setattr(link, "LONGEST_WAIT", 0.2)
+    monkeypatch.setattr(source_health, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(source_health, "LONGEST_WAIT", 0.2)
     monkeypatch.setattr(quotes, "LASTING", 0.5)
 
 

@@ -162,7 +162,7 @@ def test_a_file_that_was_tampered_with_is_named(desk: Desk, folder: Path) -> Non
     assert code == 1 and "its SHA-256 is not that of its manifest" in checked["findings"][0]["detail"]
     manifest = json.loads((folder / f"{name}.json").read_text())
     changed = file.read_bytes()
-    manifest["sha256"] = archive.files._digest(file)
+    manifest["sha256"] = archive.archive_files._digest(file)
     manifest["sha256_of_csv"] = hashlib.sha256(gzip.decompress(changed)).hexdigest()
     (folder / f"{name}.json").write_text(json.dumps(manifest))
     code, checked = command("audit", "--verify", "--archive", str(folder))
@@ -202,7 +202,7 @@ def test_it_may_be_killed_at_any_point(
 
     with monkeypatch.context() as patch:
         if moment == "before the file is whole":
-            patch.setattr(archive.files, "_digest", kill)
+            patch.setattr(archive.archive_files, "_digest", kill)
         elif moment == "before it is checked":
             patch.setattr(archive, "_runs", kill)
         else:

@@ -17,7 +17,7 @@ from exchange.base.redis import client as redis_client
 from exchange.base.redis_keys import STREAM_ALIVE
 from exchange.platform.members import authentication, tokens
 from exchange.platform.members.models import Institution, User
-from marketdata.stream import consumer
+from marketdata.stream import client_requests
 from marketdata.stream import hub as hub_module
 from marketdata.stream.hub import Hub
 from marketdata.stream.limits import MAX_MESSAGE
@@ -31,7 +31,7 @@ Talk = Callable[[WebsocketCommunicator], Awaitable[None]]
 def running(monkeypatch: pytest.MonkeyPatch) -> Hub:
     """A hub of the test's own."""
     hub = Hub()
-    monkeypatch.setattr(consumer, "hub", hub)
+    monkeypatch.setattr(client_requests, "hub", hub)
     return hub
 
 

@@ -20,7 +20,7 @@ from exchange.asgi import application
 from exchange.platform.members import tokens
 from exchange.platform.members.models import User
 from marketdata.candles.aggregate import aggregate
-from marketdata.stream import consumer, queries
+from marketdata.stream import client_requests, queries
 from marketdata.stream import hub as hub_module
 from marketdata.stream.hub import Hub
 from marketdata.stream.limits import Rate
@@ -113,7 +113,7 @@ def desk() -> Iterator[Desk]:
 def play(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
     """Runs a scene with a hub that has heard the worker."""
     hub = Hub()
-    monkeypatch.setattr(consumer, "hub", hub)
+    monkeypatch.setattr(client_requests, "hub", hub)
 
     def run(scene: Callable[[Stage], Awaitable[None]]) -> None:
         stage = Stage(desk, hub)
@@ -397,20 +397,20 @@ def test_limits(play: Any, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     user = desk.user(BTC="1")
 
     async def scene(stage: Stage) -> None:
-        monkeypatch.setattr(consumer, "env", type("Env", (), {"exchange_ws_subscriptions": 1}))
+        monkeypatch.setattr(client_requests, "env", type("Env", (), {"exchange_ws_subscriptions": 1}))
         async with stage.client() as client:
             await client.subscribe(BOOK)
             assert (await client.answer("SUBSCRIBE", channels=[TRADES]))["code"] == "too_many_subscriptions"
             assert (await client.answer("SUBSCRIBE", channels=[BOOK]))["type"] == "ACK"
             assert (await client.answer("UNSUBSCRIBE", channels=[BOOK]))["channels"] == [BOOK]
             await client.subscribe(TRADES)
-        monkeypatch.setattr(consumer, "Rate", lambda now: Rate(now, rate=0, burst=2))
+        monkeypatch.setattr(client_requests, "Rate", lambda now: Rate(now, rate=0, burst=2))
         async with stage.client() as client:
             for number in range(3):
                 await client.say("PING", id=number)
             await client.until(lambda: client.known.rest and client.known.rest[-1]["type"] == "ERROR")
             assert client.known.rest[-1]["code"] == "rate_limited"
-        monkeypatch.setattr(consumer, "Rate", Rate)
+        monkeypatch.setattr(client_requests, "Rate", Rate)
 
         stage.hub.users.limit = 1
         async with stage.client(user):

@@ -16,7 +16,7 @@ from marketdata.stream.connection import MOST_MESSAGES, MOST_SECONDS, TOO_SLOW, 
 from marketdata.stream.limits import Quota, Rate
 from marketdata.stream.markets import Name, parse
 from marketdata.stream.messages import Ack, Balance, Balances, BalancesSnapshot, BalanceUpdate
-from marketdata.stream.outlet import Owner
+from marketdata.stream.socket_writer import Owner
 from marketdata.stream.tasks import Throttle
 from marketdata.stream.wire import frame, payload
 

@@ -19,8 +19,8 @@ from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from exchange.base.partitions import LOCK_SECONDS
-from exchange.platform.audit import archives, files, sealing
-from exchange.platform.audit.files import Damaged, Manifest
+from exchange.platform.audit import archive_files, archives, sealing
+from exchange.platform.audit.archive_files import Damaged, Manifest
 from exchange.platform.audit.log import record
 from trading.retention.rules import Unit, due
 
@@ -73,7 +73,7 @@ def _archive(unit: Unit, folder: Path, progress: Progress) -> Outcome:
     manifest = _written(unit, folder)
     progress(f"{content.name}: {manifest.rows} rows, checking them")
     try:
-        files.checked(folder, content.name)
+        archive_files.checked(folder, content.name)
         found = _runs(unit, folder, manifest)
     except Damaged as error:
         return Outcome(content.name, manifest.rows, str(error))
@@ -90,12 +90,12 @@ def _written(unit: Unit, folder: Path) -> Manifest:
     """A sound file of an earlier run is as good as a new one: its rows are compared before the drop."""
     connection.ensure_connection()
     try:
-        manifest = files.checked(folder, unit.content.name)
-        if files.same(connection.connection, unit.content, manifest):
+        manifest = archive_files.checked(folder, unit.content.name)
+        if archive_files.same(connection.connection, unit.content, manifest):
             return manifest
     except Damaged:
         pass
-    return files.write(connection.connection, folder, unit.content)
+    return archive_files.write(connection.connection, folder, unit.content)
 
 
 def _runs(unit: Unit, folder: Path, manifest: Manifest) -> list[archives.Run]:
@@ -121,7 +121,7 @@ def _drop(unit: Unit, manifest: Manifest, found: list[archives.Run]) -> str:
         kept = _blocked(unit, cursor)
         if kept:
             return kept
-        if not files.same(connection.connection, content, manifest):
+        if not archive_files.same(connection.connection, content, manifest):
             return "its rows changed while they were archived"
         place: list[Any] = [
             content.name,

@@ -11,7 +11,7 @@ from django.db import connection
 
 from exchange.base import ids
 from exchange.platform.audit import archives
-from exchange.platform.audit.files import Content
+from exchange.platform.audit.archive_files import Content
 
 _BOUNDS = re.compile(r"FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
 _PARTITIONS = """

@@ -2,7 +2,8 @@
 
 The blotter keeps, for each live order, what the core does not know: fills, fees, the accounts behind it. It
 belongs to one worker and is thrown away with the books when a settlement fails. Amounts are in minor units,
-prices in ticks, quantities in lots; `trading.settlement.group_settlement` writes the `SettlementRows` that a batch fills.
+prices in ticks, quantities in lots; `trading.settlement.group_settlement` writes the `SettlementRows` that a batch
+fills.
 """
 
 from __future__ import annotations

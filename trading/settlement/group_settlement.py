@@ -1,8 +1,8 @@
 """Settlement: what a batch of commands did becomes durable, in one transaction that this file opens.
 
-Orders, trades, ledger, outbox, journal and checkpoint commit together or not at all (docs/decisions/005). The connection holds the
-group's advisory lock, so losing it loses the ownership too, and every settlement names the epoch it believes
-in.
+Orders, trades, ledger, outbox, journal and checkpoint commit together or not at all (docs/decisions/005). The
+connection holds the group's advisory lock, so losing it loses the ownership too, and every settlement names the
+epoch it believes in.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class GroupSettlement:
     def announce(self, pipe: Pipeline, settled: SettlementRows) -> None:
         """The stops that are armed now and those that are armed no more; what became of counted orders."""
         exposure.record(
-            pipe, [change for order in settled.orders.values() if (change := _exposure_change(order))]
+            pipe, [counted for order in settled.orders.values() if (counted := _exposure_change(order))]
         )
         for change in settled.stops:
             if change.price:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from exchange.platform.audit import files
+from exchange.platform.audit import archive_files
 from exchange.platform.audit.chain import SELECTED, Entry, link
 from exchange.platform.audit.findings import Finding
 
@@ -91,8 +91,8 @@ def check(
     for name, digest in connection.execute(_ARCHIVES).fetchall():
         progress(f"archive {name}")
         try:
-            manifest = files.checked(folder, name)
-        except (files.Damaged, OSError, EOFError) as error:
+            manifest = archive_files.checked(folder, name)
+        except (archive_files.Damaged, OSError, EOFError) as error:
             yield Finding("archive", "", None, "", str(error))
             continue
         if manifest.sha256 != digest:

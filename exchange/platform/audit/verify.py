@@ -17,10 +17,10 @@ from uuid import UUID
 
 import psycopg
 
-from exchange.platform.audit import links
+from exchange.platform.audit import chain_order
 from exchange.platform.audit.chain import GENESIS, SELECTED, Entry, link
+from exchange.platform.audit.chain_order import Run
 from exchange.platform.audit.findings import Finding
-from exchange.platform.audit.links import Run
 
 AT_ONCE = 2000  # seals read at a time
 PATIENCE = 60  # seconds that a record may be without a seal
@@ -125,7 +125,7 @@ class _Walk:
         self._decide(head[1] if head else b"")
         last = self._runs[-1].last if self._runs else 0
         self._check_end(head, max(last, self._next - 1))
-        for finding in links.findings(self._runs, self._where, head[0] if head else last):
+        for finding in chain_order.findings(self._runs, self._where, head[0] if head else last):
             self._tell(finding.kind, finding.detail, finding.number)
         self._name_changed()
 
@@ -234,15 +234,15 @@ def _outside(connection: psycopg.Connection[Any], report: Report) -> None:
         report.findings.append(
             Finding(
                 "inserted",
-                str(institution or links.NONE),
+                str(institution or chain_order.NONE),
                 None,
                 record,
                 "it was never sealed, nor waits for it",
             )
         )
-    for record, institution in _each(connection, _ELSEWHERE, (links.NONE,)):
+    for record, institution in _each(connection, _ELSEWHERE, (chain_order.NONE,)):
         detail = "it stands in another institution's chain than it says"
-        report.findings.append(Finding("changed", str(institution or links.NONE), None, record, detail))
+        report.findings.append(Finding("changed", str(institution or chain_order.NONE), None, record, detail))
     for (name,) in _each(connection, _UNTOLD):
         report.findings.append(
             Finding("archive", "", None, "", f"{name}: no record says that it was archived so")

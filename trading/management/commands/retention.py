@@ -12,7 +12,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exchange.base.env import env
-from exchange.platform.audit.files import Damaged
+from exchange.platform.audit.archive_files import Damaged
 from trading.retention.archive import Outcome, archive_due
 from trading.retention.users import forget_due
 

@@ -31,7 +31,7 @@ class Command(BaseCommand):
         metrics.serve(env.exchange_metrics_port + metrics.STREAM_OFFSET)
         from exchange.asgi import application
         from exchange.platform.keys import last_used
-        from marketdata.stream.consumer import hub
+        from marketdata.stream.client_requests import hub
         from marketdata.stream.server import FeedServer  # before anything imports Twisted's usual reactor
 
         running: list[asyncio.Task[None]] = []

@@ -30,7 +30,7 @@ from marketdata.stream.hub import Hub
 from marketdata.stream.limits import MAX_MESSAGE, MESSAGES_A_SECOND, Rate
 from marketdata.stream.markets import Name, parse
 from marketdata.stream.messages import Ack, Auth, Error, Ping, Resync, Subscribe, Unsubscribe
-from marketdata.stream.outlet import AsgiOutlet
+from marketdata.stream.socket_writer import AsgiOutlet
 
 TOLERATED = 100  # messages in a row above the rate
 
