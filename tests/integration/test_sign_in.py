@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
+from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -395,3 +398,14 @@ def test_pages_of_the_back_office_have_a_policy(dealer: User) -> None:
     assert settings.SESSION_COOKIE_HTTPONLY
     secure = Client().get(LOGIN, secure=True)
     assert secure.status_code == 200
+
+
+def test_a_session_of_before_the_backend_moved_goes_on(dealer: User) -> None:
+    client = signed_in(dealer)
+    session = client.session
+    moved = import_module("exchange.platform.members.migrations.0008_moved_backend")
+    session[BACKEND_SESSION_KEY] = moved.BEFORE
+    session.save()
+    assert client.get("/admin/").status_code == 302, "the old name says nothing"
+    moved.rename(apps, moved.BEFORE, moved.NOW)
+    assert client.get("/admin/").status_code == 200
