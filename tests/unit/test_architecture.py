@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_the_tree_names_each_room_and_no_other() -> None:
     named = tree()
     assert {path for path in named if path.count("/") < 2} == rooms()
     assert [path for path in sorted(named) if not holds_code(PROJECT / path)] == []
+
+
+@pytest.mark.parametrize(
+    "package", ["exchange.platform", "trading", "risk", "matching", "marketdata", "exchange"]
+)
+def test_the_arrows_are_the_contracts(package: str) -> None:
+    """A contract of `exchange` has the ground below the roof, which its line leaves out."""
+    contracts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (each["layers"] for each in contracts if each.get("containers") == [package])
+    if package == "exchange":
+        layers = layers[: layers.index("platform")]
+    drawn_arrows = " ".join(" ".join(_BLOCK.findall(section("The house"))).split())
+    assert " > ".join(layers) in drawn_arrows
 
 
 def test_the_files_of_the_three_ways_exist() -> None:
