@@ -31,12 +31,10 @@ BUDGET_SECONDS = 0.5  # other tasks wait for us
 STALE = timedelta(hours=1)
 
 _NEWS = """
-    SELECT i.id, c.checked_at, coalesce(t.number, 0) > coalesce(c.number, 0)
-      FROM read_instrument i
-      LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id
-      LEFT JOIN LATERAL (
+    SELECT i.id, c.checked_at, coalesce((
            SELECT number FROM read_trade WHERE instrument_id = i.id AND id >= %s
-            ORDER BY number DESC LIMIT 1) t ON true"""
+            ORDER BY number DESC LIMIT 1), 0) > coalesce(c.number, 0)
+      FROM read_instrument i LEFT JOIN marketdata_candlecursor c ON c.instrument_id = i.id"""
 
 _NEW_CURSORS = """
     INSERT INTO marketdata_candlecursor (instrument_id, number, checked_at)
