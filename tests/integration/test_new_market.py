@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from exchange.platform.members.models import User
 from matching import stream
@@ -50,8 +50,9 @@ def test_a_new_market_trades_at_once(desk: Desk) -> None:
         market = catalog.market("ETH/USDT")
         assert market is not None
         for user, side in ((bob, Side.SELL), (alice, Side.BUY)):
-            draft = msgspec.structs.replace(desk.draft(user, side.name, "2", "100"), market=market)
-            accepted = desk.accept(draft)
+            draft = desk.draft(user, side.name, "2", "100")
+            terms = replace(draft.terms, instrument=market.id)
+            accepted = desk.accept(replace(draft, market=market, terms=terms))
             (candidate,) = accepted.pending
             stream.send(desk.client, {GROUP: [candidate.envelope("")]})
             eventually(Order.objects.filter(pk=candidate.order_id).exclude(status="PENDING").exists)
