@@ -2,7 +2,7 @@
 
 A minute that is over does not change, so it is counted once and kept in Redis for two hours. Counting reads ranges of
 ids, newest minutes first, for `BUDGET` seconds at most: what is not reached stays unknown until the next look. Without
-Redis each look counts anew.
+Redis each look counts again.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Columns(resources.ModelResource):
 
 
 def columns(page: Any, request: HttpRequest) -> Columns:
-    """Of the list that `page` (a ModelAdmin) shows to whoever asks."""
+    """Of the list that `page` (a ModelAdmin) shows to the user."""
     shown = {_name(page, each) for each in page.get_list_display(request)}
     shown |= {_name(page, each) for each in flatten(page.get_fields(request))}
     shown |= {

@@ -68,7 +68,7 @@ def panel(request: HttpRequest) -> HttpResponse:
 
 
 def _context(request: HttpRequest) -> dict[str, Any]:
-    """Each table is there for whoever may open its list."""
+    """Each table is there for a user who may open its list."""
     may = request.user.has_perm
     return {
         "shown": shown(str(visible(request.user) or ""), machine=may("events.view_outboxevent")),

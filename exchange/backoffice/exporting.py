@@ -61,7 +61,7 @@ def xlsx(heads: list[str], lines: Iterable[list[Cell]], *, most: int = SHEET_ROW
         if number > most:
             break
         sheet.append(line)
-    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asked for it closes it
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     book.save(file)  # also of too many: it ends the sheet's own temporary file
     if number > most:
         file.close()

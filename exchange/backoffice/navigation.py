@@ -117,7 +117,7 @@ GROUPS: list[tuple[Any, list[Entry]]] = [
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups that have something for whoever asks."""
+    """The groups that have something for the user."""
     named = {entry.model for _title, entries in GROUPS for entry in entries}
     listed = {model._meta.label_lower for model in admin.site._registry}
     others = [Entry(label, "database") for label in sorted(listed - named)]

@@ -1,6 +1,6 @@
 """One box for all: a user by e-mail; an order by its id, number or client order id; a trade; a transaction; a case.
 
-Each is looked for among the rows that its own page shows to whoever asks.
+Each is looked for among the rows that its own page shows to the user.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def command(request: HttpRequest, term: str) -> list[SearchResult]:
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """The same as a page, for whoever has no script or wants an address to keep."""
+    """The same as a page, for a user who has no script or wants an address to keep."""
     term = request.GET.get("q", "").strip()
     slow, found = False, []
     try:

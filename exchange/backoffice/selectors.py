@@ -156,7 +156,7 @@ def _market(
 
 
 def fees(activity: Sequence[tuple[datetime, Minute | None]], institution: str) -> dict[str, Decimal]:
-    """Earned in those minutes, by asset. A trade's fees go to the institution of whoever pays them."""
+    """Earned in those minutes, by asset. A trade's fees go to the institution of the user who pays them."""
     assets = {
         pk: (base, quote)
         for pk, base, quote in Instrument.objects.values_list("id", "base__code", "quote__code")
@@ -288,7 +288,7 @@ def condition(
 
 
 def _called(name: str) -> str:
-    """What runs, in the language of whoever looks: of "matcher:alpha" the first half is a word."""
+    """What runs, in the language of the user: of "matcher:alpha" the first half is a word."""
     what, colon, which = name.partition(":")
     return f"{_(what)}{colon}{which}"
 

@@ -70,7 +70,7 @@ def export(request: HttpRequest, app: str, model: str, kind: str) -> HttpRespons
 
 
 def _record_export(request: HttpRequest, label: str, kind: str) -> None:
-    """What was searched for may be somebody's address: that there was a search is enough."""
+    """What was searched for may be a person's address: that there was a search is enough."""
     filters = {name: value for name, value in request.GET.items() if name not in ("q", "p")}
     institution = getattr(request.user, "institution_id", None)
     record(

@@ -1,7 +1,7 @@
 """Who is signed in at the terminal, between two loads of its page.
 
     POST /trade/session {email, password}  signs in       PUT  a new access token
-    DELETE                                  signs out      (204: nobody is signed in)
+    DELETE                                  signs out      (204: no user is signed in)
 
 The refresh token lives in a cookie that scripts cannot read (HttpOnly), that goes to this address alone
 (Path), from our own pages alone (SameSite=Strict, and Django's CSRF token with each request), over TLS where
@@ -77,7 +77,7 @@ def _record_sign_out(request: HttpRequest) -> None:
     try:
         user = sign_in.refreshed(request.COOKIES.get(COOKIE, ""))
     except Problem:
-        return  # nobody was signed in any more
+        return  # no user was signed in any more
     with transaction.atomic():
         sign_in_signals.record_action("sign_out", user)
 

@@ -356,7 +356,7 @@ def test_the_pages_of_kyc(desk: Desk, officer: User, user: User) -> None:
     assert (profile.level, profile.state, profile.name) == (2, "VERIFIED", "Ada Lovelace")
     seen = client.get(page)
     assert "Ada Lovelace" in seen.content.decode()
-    offered = {verb["name"]: verb["fields"] for verb in seen.context["verbs"]}
+    offered = {verb["name"]: verb["fields"] for verb in seen.context["row_actions"]}
     stands = {field.name: field.value() for name in ("level", "identify") for field in offered[name]}
     assert stands == {
         "level": 2,
@@ -379,7 +379,7 @@ def test_the_pages_of_kyc(desk: Desk, officer: User, user: User) -> None:
     )
     document.refresh_from_db()
     assert document.state == "RECEIVED"
-    decided = client.get(reverse("admin:kyc_kycdocument_change", args=[document.pk])).context["verbs"]
+    decided = client.get(reverse("admin:kyc_kycdocument_change", args=[document.pk])).context["row_actions"]
     assert [verb["name"] for verb in decided] == ["accepted", "rejected"]
     stranger = signed_in(staff(Role.COMPLIANCE, Institution.objects.create(code="far", name="Far")))
     assert "Ada" not in stranger.get(page, follow=True).content.decode()

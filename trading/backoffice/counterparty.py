@@ -24,13 +24,13 @@ def redact_counterparty(trades: QuerySet[Trade], institution: UUID) -> QuerySet[
     Of model instances only: `values()` and the like read columns, so they are not for the staff's eyes.
     """
 
-    class Half(ModelIterable):
+    class RedactedTrades(ModelIterable):
         def __iter__(self) -> Iterator[Any]:
             for trade in super().__iter__():
                 yield _without_other_side(trade, institution)
 
     trades = trades.select_related(*SIDES)
-    trades._iterable_class = Half
+    trades._iterable_class = RedactedTrades
     return trades
 
 

@@ -1,4 +1,4 @@
-"""What operators do on the pages of instruments, groups, orders and users: the buttons, and the verbs behind them.
+"""What operators do on the pages of instruments, groups, orders and users: the buttons, and what is behind them.
 
 Who may is in `exchange.platform.members.roles`. Staff of an institution reach their own users' orders alone, also
 from the page of a market.
@@ -26,40 +26,38 @@ from matching.core.types import MarketStatus
 from matching.models import SymbolGroup
 from risk.pretrade import kill_switch
 from trading.backoffice.operator_page import After, Answer, MoveForm, ResumeForm, selected, show, who
-from trading.markets import move as moving
-from trading.markets import restrict, status_control
-from trading.markets import resume as resuming
+from trading.markets import move, restrict, resume, status_control
 from trading.markets.status_control import StatusRequest
 from trading.models import Move, Order
 from trading.orders import operator_cancels
 from trading.orders.operator_cancels import Scope
 
-# -- the verbs
+# -- what the buttons do
 
 
 def _restrict(status: MarketStatus) -> Any:
-    def verb(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
-        asked = [
+    def restrict_markets(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
+        requests = [
             each
             for row in rows
             for each in restrict.restrict(_target(row), status, reason=data["reason"], by=who(request).email)
         ]
-        return lambda: _came_of(asked)
+        return lambda: _came_of(requests)
 
-    return verb
+    return restrict_markets
 
 
 def _resume(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
     status = MarketStatus(data["status"])
     for row in rows:
-        resuming.ask(_target(row), status=status, reason=data["reason"], by=who(request))
+        resume.ask(_target(row), status=status, reason=data["reason"], by=who(request))
     said = text("Sent for approval: another person decides.")
     return lambda: [(messages.SUCCESS, said)]
 
 
 def _move(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
     moved = [
-        moving.move(row.symbol, data["group"].name, reason=data["reason"], by=who(request).email)
+        move.move(row.symbol, data["group"].name, reason=data["reason"], by=who(request).email)
         for row in rows
     ]
 
@@ -70,7 +68,7 @@ def _move(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
                 f"{each.symbol}: {each.from_group} → {each.to_group}, "
                 + text("open orders: %(n)s") % {"n": each.orders},
             )
-            if moving.wait(each)
+            if move.wait(each)
             else (
                 messages.WARNING,
                 text("%(symbol)s is moved, but no matcher of %(group)s has taken it over: is one running?")
@@ -85,14 +83,14 @@ def _move(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
 def _cancel(request: HttpRequest, rows: list[Any], data: dict[str, Any]) -> After:
     own = visible(request.user)
     institution = None if own is None else Institution.objects.get(pk=own)
-    asked = [
+    requests = [
         operator_cancels.cancel_orders(_scope(row, institution), reason=data["reason"], by=who(request).email)
         for row in rows
     ]
 
     def after() -> list[Answer]:
-        late = status_control.unapplied([command for each in asked for command in each.commands])
-        orders = sum(each.orders for each in asked)
+        late = status_control.unapplied([command for each in requests for command in each.commands])
+        orders = sum(each.orders for each in requests)
         if late:
             return [(messages.WARNING, text("Asked for %(n)s orders; a matcher is late.") % {"n": orders})]
         return [(messages.SUCCESS, text("Open orders cancelled: %(n)s") % {"n": orders})]
@@ -125,13 +123,13 @@ def _scope(row: Any, institution: Institution | None) -> Scope:
     return Scope(market=market, institution=institution)
 
 
-def _came_of(asked: list[StatusRequest]) -> list[Answer]:
-    late = status_control.wait(asked)
+def _came_of(requests: list[StatusRequest]) -> list[Answer]:
+    late = status_control.wait(requests)
     return [
         (messages.WARNING, text("%(symbol)s: asked for, its matcher is late") % {"symbol": each.symbol})
         if each in late
         else (messages.SUCCESS, f"{each.symbol}: {text(each.before)} → {text(each.after)}")
-        for each in asked
+        for each in requests
     ]
 
 

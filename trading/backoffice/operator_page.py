@@ -1,6 +1,6 @@
 """A page of the back office on which an operator does something to some rows: what it does, a form, what came of it.
 
-A verb is a function that gets the rows and the form's data in an open transaction, and gives what follows its
+A action is a function that gets the rows and the form's data in an open transaction, and gives what follows its
 commit: a function that waits for what came of it and says so.
 """
 
@@ -35,7 +35,7 @@ MOST_ROWS = 100
 
 Answer = tuple[int, str]  # a level of `messages`, and the text
 After = Callable[[], list[Answer]]
-Verb = Callable[[HttpRequest, list[Any], dict[str, Any]], After]
+OperatorAction = Callable[[HttpRequest, list[Any], dict[str, Any]], After]
 
 
 class RecordedReasonForm(ReasonForm):
@@ -64,13 +64,13 @@ def show(
     admin: Any,
     request: HttpRequest,
     object_id: str,
-    verb: Verb,
+    action: OperatorAction,
     *,
     title: Any,
     what: Any,
     form_class: type[forms.Form] = RecordedReasonForm,
 ) -> HttpResponse:
-    """The page, or what came of it. `object_id` may be several, with commas, of those that whoever asks may see."""
+    """The page, or what came of it. `object_id` may be several, with commas, of those that the user may see."""
     rows = _rows(admin, request, object_id)
     form = form_class(request.POST if request.method == "POST" else None)
     opts = admin.opts
@@ -80,7 +80,7 @@ def show(
     if request.method == "POST" and form.is_valid():
         try:
             with transaction.atomic():
-                after = verb(request, rows, form.cleaned_data)
+                after = action(request, rows, form.cleaned_data)
         except (NeedsSecondPerson, CannotMove, UnknownMarket, ApprovalError, ValueError) as error:
             form.add_error(None, str(error))
         except AlreadyBlocked:
@@ -103,8 +103,8 @@ def show(
     return render(request, "trading/operate.html", context)
 
 
-def selected(admin: Any, request: HttpRequest, rows: QuerySet[Any], verb: str) -> HttpResponse | None:
-    """From a list's action to the page of its verb."""
+def selected(admin: Any, request: HttpRequest, rows: QuerySet[Any], action: str) -> HttpResponse | None:
+    """From a list's action to the page of what it does."""
     keys = [str(row.pk) for row in rows[: MOST_ROWS + 1]]
     if not keys:  # what was chosen is gone, or was never theirs to see
         return None
@@ -113,12 +113,12 @@ def selected(admin: Any, request: HttpRequest, rows: QuerySet[Any], verb: str) -
         return None
     opts = admin.opts
     return HttpResponseRedirect(
-        reverse(f"admin:{opts.app_label}_{opts.model_name}_{verb}", args=[",".join(keys)])
+        reverse(f"admin:{opts.app_label}_{opts.model_name}_{action}", args=[",".join(keys)])
     )
 
 
 def who(request: HttpRequest) -> User:
-    assert isinstance(request.user, User), "the admin lets nobody else in"
+    assert isinstance(request.user, User), "the admin lets no other in"
     return request.user
 
 

@@ -84,7 +84,7 @@ class DepositAdmin(PaymentAdmin):
     ]
     fields = [("state", "reason"), *PaymentAdmin.terms, ("reference", "second_person"), *PaymentAdmin.ending]
 
-    def verbs(self, request: HttpRequest, row: Deposit) -> list[RowAction]:
+    def row_actions(self, request: HttpRequest, row: Deposit) -> list[RowAction]:
         if row.state != DepositState.REQUESTED or not self.may_decide(request, row):
             return []
         if row.second_person:
@@ -97,13 +97,13 @@ class DepositAdmin(PaymentAdmin):
             RowAction("reject", _("Reject"), ReasonForm),
         ]
 
-    def act(self, request: HttpRequest, row: Deposit, verb: str, given: dict[str, Any]) -> str:
+    def act(self, request: HttpRequest, row: Deposit, action: str, given: dict[str, Any]) -> str:
         by, trace_id = _who(request), uuid7()
-        if verb == "reject":
+        if action == "reject":
             decisions.reject(Deposit, row.pk, by=by, reason=given["reason"], trace_id=trace_id)
             return text("Rejected.")
         decisions.confirm(row.pk, by=by, trace_id=trace_id, **given)
-        return text("Confirmed and booked.") if verb == "confirm" else text("It waits for a second person.")
+        return text("Confirmed and booked.") if action == "confirm" else text("It waits for a second person.")
 
 
 @admin.register(Withdrawal)
@@ -128,7 +128,7 @@ class WithdrawalAdmin(PaymentAdmin):
         *PaymentAdmin.ending,
     ]
 
-    def verbs(self, request: HttpRequest, row: Withdrawal) -> list[RowAction]:
+    def row_actions(self, request: HttpRequest, row: Withdrawal) -> list[RowAction]:
         if not self.may_decide(request, row):
             return []
         reject = RowAction("reject", _("Reject"), ReasonForm)
@@ -141,19 +141,19 @@ class WithdrawalAdmin(PaymentAdmin):
             return [RowAction("complete", _("It arrived")), RowAction("fail", _("It came back"), ReasonForm)]
         return []
 
-    def act(self, request: HttpRequest, row: Withdrawal, verb: str, given: dict[str, Any]) -> str:
+    def act(self, request: HttpRequest, row: Withdrawal, action: str, given: dict[str, Any]) -> str:
         by, trace_id = _who(request), uuid7()
-        if verb == "reject":
+        if action == "reject":
             decisions.reject(Withdrawal, row.pk, by=by, trace_id=trace_id, **given)
-        elif verb == "send":
+        elif action == "send":
             decisions.send(row.pk, by=by, trace_id=trace_id, **given)
-        elif verb == "complete":
+        elif action == "complete":
             decisions.complete(row.pk, by=by, trace_id=trace_id)
-        elif verb == "fail":
+        elif action == "fail":
             decisions.fail(row.pk, by=by, trace_id=trace_id, **given)
         else:
             decisions.approve(row.pk, by=by, trace_id=trace_id, **given)
-        return text("It waits for a second person.") if verb == "ask" else text("Done.")
+        return text("It waits for a second person.") if action == "ask" else text("Done.")
 
 
 def _who(request: HttpRequest) -> User:

@@ -139,7 +139,7 @@ class KeysetList(ChangeList):
         try:
             return self.keys.beyond(self.queryset, key, forward=forward)
         except (ValidationError, ValueError, TypeError):
-            return None  # an address that somebody made up
+            return None  # an address that was made up
 
     def _link(self, page: list[Any], *, newer: bool, older: bool) -> None:
         if page and newer:

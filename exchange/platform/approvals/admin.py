@@ -190,7 +190,7 @@ class ApprovalAdmin(TenantAdmin, ModelAdmin):
         return HttpResponseRedirect(reverse("admin:approvals_approval_change", args=[approval_id]))
 
     def _about(self, request: HttpRequest) -> dict[str, str]:
-        """What an address names: ?institution=ID, or ?user=ID if whoever asks may see them."""
+        """What an address names: ?institution=ID, or ?user=ID if the user may see them."""
         try:
             user = User.objects.filter(pk=UUID(request.GET.get("user", ""))).first()
         except ValueError:

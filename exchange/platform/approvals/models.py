@@ -55,7 +55,7 @@ class Approval(models.Model):
     decision_reason = models.CharField(_("reason of the decision"), max_length=500, blank=True)
     outcome = models.CharField(_("outcome"), max_length=500, blank=True, help_text=_("what came of it"))
 
-    once = ""  # what came of it that only the second person is shown, and nobody a second time: kept nowhere
+    once = ""  # what came of it that only the second person is shown, and no one a second time: kept nowhere
 
     class Meta:
         verbose_name = _("approval")

@@ -16,11 +16,11 @@ from exchange.platform.members.models import Institution, Role, User
 class Joined(NamedTuple):
     user: User
     approval: Approval | None  # of one of the staff, but for the first two
-    code: str = ""  # to enrol a phone with, of those two: nobody approves who could be shown it
+    code: str = ""  # to enrol a phone with, of those two: no one approves who could be shown it
 
 
 def at_once(role: Role) -> bool:
-    """True for whom nobody has to approve: traders, and platform admins until there are two."""
+    """True for whom no one has to approve: traders, and platform admins until there are two."""
     return role is Role.TRADER or (role is Role.PLATFORM_ADMIN and roles.alone())
 
 

@@ -90,7 +90,7 @@ def _now(approval: Approval) -> Table | None:
 
 
 def called(value: str) -> str:
-    """A kept value in the language of whoever looks, if it is a word."""
+    """A kept value in the language of the user, if it is a word."""
     return text(value) if value else value
 
 

@@ -195,7 +195,7 @@ def _reason(given: str) -> str:
 
 
 def _changes(wanted: ApprovalKind, payload: Payload) -> list[FieldChange]:
-    """As they are kept: in English, whoever asks."""
+    """As they are kept: in English, whatever the user's language."""
     with translation.override("en"):
         return wanted.changes(payload)
 

@@ -31,7 +31,7 @@ class RoleForm(AboutUserForm):
         mine = visible(self.by)
         choice = self.fields["institution"]
         assert isinstance(choice, forms.ModelChoiceField)
-        choice.empty_label = str(_("the platform"))  # in the language of whoever asks
+        choice.empty_label = str(_("the platform"))  # in the language of the user
         if mine is not None:
             choice.queryset = Institution.objects.filter(pk=mine)
             choice.required, choice.empty_label = True, None

@@ -1,8 +1,8 @@
 """Who is of the staff, and as what: a change of role takes a second person.
 
 A new colleague begins as a trader who may not sign in; the approval makes them what they are to be, and lets them in.
-Whoever approves is shown the code with which they enrol a phone, and must be somebody else than who set their password.
-Until there have been two platform admins there is nobody to ask: `create_user` then makes them at once (`alone`).
+The approver is shown the code with which they enrol a phone, and must be another person than who set their password.
+Until there have been two platform admins there is no one to ask: `create_user` then makes them at once (`alone`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def witnesses(user: User) -> QuerySet[User]:
 
 
 def waits(user: User) -> bool:
-    """True while somebody is asked to give `user` a role."""
+    """True while a request to give `user` a role waits."""
     return Approval.objects.filter(kind=CODE, about=user, state=State.PENDING).exists()
 
 

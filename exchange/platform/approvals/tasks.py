@@ -1,4 +1,4 @@
-"""Requests that nobody decided in time."""
+"""Requests that were not decided in time."""
 
 from __future__ import annotations
 

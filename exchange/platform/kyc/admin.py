@@ -133,7 +133,7 @@ class KycProfileAdmin(KycAdmin):
         except decisions.Refused as error:
             self.message_user(request, str(error), messages.ERROR)
 
-    def verbs(self, request: HttpRequest, row: KycProfile) -> list[RowAction]:
+    def row_actions(self, request: HttpRequest, row: KycProfile) -> list[RowAction]:
         if not _may(self, request, row.user) or row.state == ProfileState.ERASED:
             return []
         return [
@@ -142,12 +142,12 @@ class KycProfileAdmin(KycAdmin):
             RowAction("document", _("Ask for a document"), DocumentForm),
         ]
 
-    def act(self, request: HttpRequest, row: KycProfile, verb: str, given: dict[str, Any]) -> str:
+    def act(self, request: HttpRequest, row: KycProfile, action: str, given: dict[str, Any]) -> str:
         done = {
             "level": decisions.set_level,
             "identify": decisions.identify,
             "document": decisions.ask_document,
-        }[verb]
+        }[action]
         done(row.user, by=_who(request), trace_id=uuid7(), **given)  # type: ignore[operator]
         return text("Done.")
 
@@ -174,7 +174,7 @@ class KycDocumentAdmin(KycAdmin):
         """Asked for on the profile's page."""
         return False
 
-    def verbs(self, request: HttpRequest, row: KycDocument) -> list[RowAction]:
+    def row_actions(self, request: HttpRequest, row: KycDocument) -> list[RowAction]:
         if not _may(self, request, row.user):
             return []
         steps = DOCUMENT_STEPS[row.state]
@@ -183,10 +183,10 @@ class KycDocumentAdmin(KycAdmin):
             "ACCEPTED": RowAction("accepted", _("Accept"), AcceptedForm, _now(row, AcceptedForm)),
             "REJECTED": RowAction("rejected", _("Reject"), ReasonForm),
         }
-        return [verb for state, verb in offered.items() if state in steps]
+        return [action for state, action in offered.items() if state in steps]
 
-    def act(self, request: HttpRequest, row: KycDocument, verb: str, given: dict[str, Any]) -> str:
-        decisions.decide_document(row, state=verb.upper(), by=_who(request), trace_id=uuid7(), **given)
+    def act(self, request: HttpRequest, row: KycDocument, action: str, given: dict[str, Any]) -> str:
+        decisions.decide_document(row, state=action.upper(), by=_who(request), trace_id=uuid7(), **given)
         return text("Done.")
 
 

@@ -185,7 +185,7 @@ def _moment(text: str | None, name: str) -> datetime | None:
 
 
 def _everybody() -> HttpRequest:
-    """A request as of somebody who sees all: the shell does."""
+    """A request as of a user who sees all: the shell does."""
     request = HttpRequest()
     request.user = User(is_superuser=True, is_staff=True)
     return request

@@ -59,7 +59,7 @@ class Command(BaseCommand):
 
 
 def _witness(user: User, options: dict[str, Any]) -> User | None:
-    """Who stands for `user`; None in a demo, and where there is nobody who could. Raises CommandError."""
+    """Who stands for `user`; None in a demo, and where no one could. Raises CommandError."""
     witnesses = roles.witnesses(user)
     if demo_mode.is_demo() or not witnesses.exists():
         return None
