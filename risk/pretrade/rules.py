@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from exchange.platform.kyc import trading_permits
-from exchange.platform.kyc.trading_permits import Permits
+from exchange.platform.kyc import trade_permits
+from exchange.platform.kyc.trade_permits import Permits
 
 LOOK_SECONDS = 0.4
 LATE_SECONDS = 0.8  # the gate looks itself if the refresher has not for so long
@@ -107,7 +107,7 @@ class Rules:
                 limits = dict(_scoped(connection.execute(_LIMITS).fetchall()))
                 changed, self._limits = limits != self._limits, limits
                 self.blocked = frozenset(row[0] for row in connection.execute(_BLOCKS).fetchall())
-                self.permits = trading_permits.load(connection)
+                self.permits = trade_permits.load(connection)
                 ceilings = (limit.max_risk_score for limit in self._limits.values())
                 self._least_score = min((each for each in ceilings if each is not None), default=None)
                 self._resolved = {}
